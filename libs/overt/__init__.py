@@ -1,0 +1,1 @@
+"""The shared library of Overt. It knows no service."""
