@@ -87,13 +87,9 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/deployments/{deployment}/cameras"): PEOPLE,
     ("POST", "/v1/deployments/{deployment}/cameras"): frozenset({Role.APPLICANT}),
     ("POST", "/v1/deployments/{deployment}/cameras/{camera}/token"): frozenset({Role.ADMINISTRATOR}),
-    ("GET", "/v1/deployments/{deployment}/list"): frozenset(
-        {Role.APPLICANT, Role.AUTHORISING_OFFICER, Role.AUDITOR}
-    ),
+    ("GET", "/v1/deployments/{deployment}/list"): frozenset({Role.APPLICANT, Role.AUTHORISING_OFFICER, Role.AUDITOR}),
     ("POST", "/v1/deployments/{deployment}/list/import"): frozenset({Role.APPLICANT}),
-    ("DELETE", "/v1/deployments/{deployment}/list/{entry}"): frozenset(
-        {Role.APPLICANT, Role.AUTHORISING_OFFICER}
-    ),
+    ("DELETE", "/v1/deployments/{deployment}/list/{entry}"): frozenset({Role.APPLICANT, Role.AUTHORISING_OFFICER}),
     ("GET", "/v1/deployments/{deployment}/ledger"): PEOPLE,
     ("GET", "/v1/deployments/{deployment}/alerts"): _OFFICERS | {Role.AUDITOR},
     ("GET", "/v1/deployments/{deployment}/alerts/stream"): _OFFICERS,

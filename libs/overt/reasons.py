@@ -37,6 +37,7 @@ class Reason(StrEnum):
     # A frame or search that was not served
     DETECT_AWAY = "detect_away"
     MATCH_AWAY = "match_away"
+    INGEST_AWAY = "ingest_away"
     DEADLINE = "deadline"
     CAMERA_CLOSED = "camera_closed"
     LIST_NOT_READY = "list_not_ready"
@@ -44,21 +45,32 @@ class Reason(StrEnum):
     LIST_SEALED = "list_sealed"
     MODEL_MISMATCH = "model_mismatch"
     EVIDENCE_LOST = "evidence_lost"
+    UNCONFIRMED = "unconfirmed"
+    LEDGER_AWAY = "ledger_away"
+    SOURCE_LOST = "source_lost"
+    SOURCE_STALLED = "source_stalled"
 
     # Who asks
     TOKEN_MISSING = "token_missing"  # noqa: S105
     TOKEN_INVALID = "token_invalid"  # noqa: S105
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    CODE_INVALID = "code_invalid"
+    NO_ISSUER = "no_issuer"
     NOT_ALLOWED = "not_allowed"
     WRONG_CAMERA = "wrong_camera"
     UNKNOWN_CAMERA = "unknown_camera"
     UNKNOWN_DEPLOYMENT = "unknown_deployment"
     UNKNOWN_ENTRY = "unknown_entry"
     UNKNOWN_ALERT = "unknown_alert"
+    UNKNOWN_KEY = "unknown_key"
+    UNKNOWN_ROUTE = "unknown_route"
     CAMERA_BUSY = "camera_busy"
     WRONG_STATE = "wrong_state"
     OUTSIDE_WINDOW = "outside_window"
+    NO_CAMERA = "no_camera"
+    LIST_EMPTY = "list_empty"
     CONFLICT = "conflict"
+    RETRIES_EXHAUSTED = "retries_exhausted"
     EXPIRED = "expired"
 
     # Input that does not parse
@@ -71,3 +83,7 @@ class Reason(StrEnum):
     DUPLICATE_SUBJECT = "duplicate_subject"
     TOO_MANY_ENTRIES = "too_many_entries"
     UNKNOWN_CATEGORY = "unknown_category"
+
+    # Over HTTP: what is not the caller's fault
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"

@@ -294,15 +294,22 @@ class LedgerReceipt(_message.Message):
     FACES_SEEN_FIELD_NUMBER: _builtins.int
     DECLARED_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    MAY_FOLLOW_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
     camera: _builtins.str
     epoch: _builtins.str
-    """This life of the ingest process."""
+    """One opening of the camera by one life of the ingest process. The subject ends with it, so the newest
+    receipt of every subject is all that is needed to add everything up.
+    """
     number: _builtins.int
     faces_seen: _builtins.int
     """Tracks with at least one searched shot."""
     final: _builtins.bool
     """The camera is closed and drained: nothing follows in this epoch."""
+    may_follow: _builtins.int
+    """No more frames than this enter before the next receipt is stored: the bound on what is unknown if none
+    follows, beside what was in flight. 0 when final.
+    """
     @_builtins.property
     def began_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -332,10 +339,11 @@ class LedgerReceipt(_message.Message):
         faces_seen: _builtins.int = ...,
         declared: _abc.Iterable[Global___DeclaredEpoch] | None = ...,
         final: _builtins.bool = ...,
+        may_follow: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "frames", b"frames", "lived", b"lived", "tracks", b"tracks", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "camera", b"camera", "declared", b"declared", "deployment", b"deployment", "epoch", b"epoch", "faces_seen", b"faces_seen", "final", b"final", "frames", b"frames", "lived", b"lived", "number", b"number", "tracks", b"tracks", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "camera", b"camera", "declared", b"declared", "deployment", b"deployment", "epoch", b"epoch", "faces_seen", b"faces_seen", "final", b"final", "frames", b"frames", "lived", b"lived", "may_follow", b"may_follow", "number", b"number", "tracks", b"tracks", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

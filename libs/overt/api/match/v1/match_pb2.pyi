@@ -361,14 +361,30 @@ class ListHead(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     sealed: _builtins.bool
     model_digest: _builtins.str
     size: _builtins.int
     digest: _builtins.str
+    generation: _builtins.int
+    """Of the list secret that the parts are sealed with."""
+    erased: _builtins.int
+    """How many of `removed`, from the front, are in no part any more."""
+    destroyed: _builtins.bool
+    """Nothing is left of it and nothing can be added."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the sealed objects that make up this revision, in order."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Entries (16 bytes, UUID) that are no longer in force, in the order of their removal. A replica leaves them
+        out at once, whatever it has loaded.
+        """
 
     def __init__(
         self,
@@ -379,10 +395,14 @@ class ListHead(_message.Message):
         size: _builtins.int = ...,
         parts: _abc.Iterable[_builtins.str] | None = ...,
         digest: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        removed: _abc.Iterable[_builtins.bytes] | None = ...,
+        erased: _builtins.int = ...,
+        destroyed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "model_digest", b"model_digest", "parts", b"parts", "revision", b"revision", "sealed", b"sealed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "digest", b"digest", "erased", b"erased", "generation", b"generation", "model_digest", b"model_digest", "parts", b"parts", "removed", b"removed", "revision", b"revision", "sealed", b"sealed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""`overt demo`: the main job, end to end, on this machine."""

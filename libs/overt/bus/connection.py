@@ -1,0 +1,338 @@
+"""One connection to a nats-server, kept for ever: it reconnects by itself and buffers nothing meanwhile.
+
+Replies come to an inbox of our own instead of nats-py's, so that a lost connection, or a refusal by the server's
+permissions, fails the requests that wait at once and not at their deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import re
+import secrets
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import ConnectionClosedError, Error, MaxPayloadError, NoServersError, SlowConsumerError
+
+from overt.bus.wire import HEADER_ROOM, what_of
+from overt.errors import Fatal, Rejected, Retryable
+from overt.reasons import Reason
+from overt.subjects import MAX_MESSAGE_BYTES
+from overt.telemetry import Metric, count, gauge, get_logger
+
+log = get_logger(__name__)
+
+LONGEST_WAIT = 30.0
+_FIRST_WAIT = 0.1
+_CONNECT_SECONDS = 2
+# A server that hangs (rather than goes) is noticed after two unanswered pings.
+_PING_SECONDS = 2
+_FLUSH_SECONDS = 5
+_PENDING_BYTES = 8 * 1024 * 1024
+_API = "$JS.API."
+_REFUSED_SUBSCRIPTION = re.compile(r'permissions violation for subscription to "([^"]*)"')
+
+
+class ApiError(Exception):
+    """JetStream's own refusal; `code` is its err_code. Does not leave overt.bus."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class BusAddress:
+    """Where the server is and who we are there. The user is a Service's value; it gives the inbox its name."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    tls_ca_file: Path | None = None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    reply: asyncio.Future[Msg]
+    subject: str
+
+
+def inbox_of(user: str) -> str:
+    """Where one user's replies go; no other user may listen there."""
+    return f"_INBOX_{user}"
+
+
+class Connection:
+    """Made by `open_connection`."""
+
+    def __init__(
+        self,
+        client: Client,
+        user: str,
+        on_loss: Callable[[], None] | None,
+        on_return: Callable[[], None] | None,
+    ) -> None:
+        self.client = client
+        self.user = user
+        self._on_loss = on_loss
+        self._on_return = on_return
+        self._inbox = f"{inbox_of(user)}.{secrets.token_hex(8)}"
+        self._tokens = itertools.count()
+        self._waiting: dict[str, _Waiting] = {}
+        self._refused: set[str] = set()
+        self._closing = False
+        self._lost_for_good = asyncio.Event()
+        self.last_error: Exception | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.client.is_connected
+
+    def new_inbox(self) -> str:
+        return f"{inbox_of(self.user)}.{secrets.token_hex(8)}"
+
+    async def listen(
+        self,
+        subject: str,
+        callback: Callable[[Msg], Awaitable[None]],
+        *,
+        messages: int = 1024,
+        size: int = 64 * 1024 * 1024,
+    ) -> NatsSubscription:
+        """One message at a time; what comes while `messages` or `size` bytes wait is dropped and counted.
+        Rejected(NOT_ALLOWED) if the server refuses."""
+        try:
+            subscription = await self.client.subscribe(
+                subject, cb=callback, pending_msgs_limit=messages, pending_bytes_limit=size
+            )
+        except Error as error:
+            raise Retryable(f"cannot listen on the bus: {type(error).__name__}") from error
+        await self.heard(subscription)
+        return subscription
+
+    async def heard(self, *subscriptions: NatsSubscription) -> None:
+        """The server knows these subscriptions; Rejected(NOT_ALLOWED), and none of them is left, if it refused one."""
+        await self.flush()
+        refused = [s.subject for s in subscriptions if s.subject.lower() in self._refused]
+        if refused:
+            for subscription in subscriptions:
+                await self.end(subscription, wait=False)
+            raise _not_allowed(refused[0])
+
+    async def send(self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = "") -> None:
+        if not self.connected:
+            raise Retryable("the bus is not connected")
+        self._check_size(data, headers)
+        try:
+            await self.client.publish(subject, data, reply=reply, headers=headers or None)
+        except MaxPayloadError as error:
+            raise self._too_large() from error
+        except Error as error:
+            raise Retryable(f"the bus is not connected ({type(error).__name__})") from error
+
+    async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, timeout: timedelta) -> Msg:
+        """One reply. Retryable: nobody listens, no answer in time, the connection is or goes away."""
+        token = str(next(self._tokens))
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), subject)
+        self._waiting[token] = waiting
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self.send(subject, data, headers, reply=f"{self._inbox}.{token}")
+                message = await waiting.reply
+        except TimeoutError:
+            raise Retryable(f"no answer from {what_of(subject)} within {timeout.total_seconds():g} s") from None
+        finally:
+            self._waiting.pop(token, None)
+            if waiting.reply.done() and not waiting.reply.cancelled():
+                waiting.reply.exception()
+        if message.headers and message.headers.get("Status") == "503":
+            raise Retryable(f"nobody answers {what_of(subject)}")
+        return message
+
+    async def api(self, subject: str, body: object = None, *, timeout: timedelta = timedelta(seconds=5)) -> Any:
+        """A call of JetStream's API, answered in JSON. ApiError if it says no."""
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = json.loads((await self.ask(_API + subject, data, timeout=timeout)).data)
+        if error := answer.get("error"):
+            raise ApiError(int(error.get("err_code", 0)), str(error.get("description", "")))
+        return answer
+
+    async def store(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, timeout: timedelta
+    ) -> int:
+        """Publishes into a stream and waits for its word. The sequence; ApiError if it says no."""
+        answer = json.loads((await self.ask(subject, data, headers, timeout=timeout)).data)
+        if error := answer.get("error"):
+            raise ApiError(int(error.get("err_code", 0)), str(error.get("description", "")))
+        return int(answer["seq"])
+
+    async def end(self, subscription: NatsSubscription, *, wait: bool) -> None:
+        """Stops listening; with `wait`, after what has arrived has been handled. Idempotent; a lost server does
+        not matter. Instead of nats-py's drain, which raises while reconnecting and, cut short, leaves the
+        subscription and its task behind."""
+        try:
+            if self.connected and not subscription._closed:
+                await self.client._send_unsubscribe(subscription._id)
+                if wait:
+                    await self.flush()
+            self.client._remove_sub(subscription._id)
+            if wait and not subscription._closed:
+                await subscription._pending_queue.join()
+        except Error:
+            pass
+        finally:
+            self.client._remove_sub(subscription._id)
+            subscription._closed = True
+            subscription._stop_processing()
+
+    async def flush(self) -> None:
+        """Everything sent so far has reached the server, or the server is away."""
+        if self.connected:
+            try:
+                # nats-py writes the PING of a flush ahead of the commands that wait to be written.
+                await self.client._flush_pending(force_flush=True)
+                await self.client.flush(timeout=2)
+            except (Error, TimeoutError):
+                pass
+
+    async def close(self) -> None:
+        self._closing = True
+        self._fail_waiting("the bus was closed")
+        try:
+            async with asyncio.timeout(5):
+                await self.client.close()
+        except (Error, OSError):
+            pass
+
+    async def until_lost(self) -> None:
+        await self._lost_for_good.wait()
+
+    async def start(self) -> None:
+        """Call once, connected."""
+        await self.listen(f"{self._inbox}.*", self._replied, messages=65536)
+        gauge(Metric.BUS_CONNECTED, 1)
+
+    async def disconnected(self) -> None:
+        gauge(Metric.BUS_CONNECTED, 0)
+        self._fail_waiting("the connection to the bus was lost")
+        if not self._closing:
+            log.warning("bus_lost")
+            if self._on_loss:
+                self._on_loss()
+
+    async def returned(self) -> None:
+        gauge(Metric.BUS_CONNECTED, 1)
+        log.info("bus_back")
+        if self._on_return:
+            self._on_return()
+
+    async def closed(self) -> None:
+        if not self._closing:
+            log.error("bus_closed_by_server", error=type(self.last_error).__name__)
+            self._lost_for_good.set()
+
+    async def failed(self, error: Exception) -> None:
+        """nats-py tells here what it does not raise: refusals, failed attempts to connect, dropped messages."""
+        self.last_error = error
+        text = str(error)
+        if "permissions violation" in text:
+            # nats-py hands the server's sentence over in lower case.
+            if found := _REFUSED_SUBSCRIPTION.search(text):
+                self._refused.add(found[1])
+            for waiting in self._waiting.values():
+                if f'"{waiting.subject.lower()}"' in text and not waiting.reply.done():
+                    waiting.reply.set_exception(_not_allowed(waiting.subject))
+            log.error("bus_refused", error=type(error).__name__)
+        elif isinstance(error, SlowConsumerError):
+            count(Metric.BUS_MESSAGES, what=what_of(error.subject), outcome="dropped")
+        elif not isinstance(error, OSError | TimeoutError):
+            log.debug("bus_trouble", error=type(error).__name__)
+
+    async def _replied(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject.rpartition(".")[2])
+        if waiting and not waiting.reply.done():
+            waiting.reply.set_result(message)
+
+    def _fail_waiting(self, why: str) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.reply.done():
+                waiting.reply.set_exception(Retryable(why))
+
+    def _check_size(self, data: bytes, headers: dict[str, str] | None) -> None:
+        room = sum(len(k) + len(v) + 4 for k, v in headers.items()) + 16 if headers else 0
+        if len(data) > MAX_MESSAGE_BYTES or len(data) + room > self.client.max_payload:
+            raise self._too_large()
+
+    def _too_large(self) -> Rejected:
+        most = min(MAX_MESSAGE_BYTES, self.client.max_payload - HEADER_ROOM)
+        return Rejected(Reason.MESSAGE_TOO_LARGE, f"a message on the bus is at most {most} bytes")
+
+
+def _not_allowed(subject: str) -> Rejected:
+    return Rejected(Reason.NOT_ALLOWED, f"this service may not use {what_of(subject)} on the bus")
+
+
+def _next_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, float]:
+    """The server that failed least; the first attempt is nearly at once, then 1 to 30 s, a third of it by lot so
+    that the services do not all come back together."""
+    server = min(servers, key=lambda s: s.reconnects)
+    wait = min(2.0 ** (server.reconnects - 1), LONGEST_WAIT) if server.reconnects else _FIRST_WAIT
+    return server, wait * random.uniform(2 / 3, 1)
+
+
+async def open_connection(
+    address: BusAddress,
+    *,
+    name: str,
+    on_loss: Callable[[], None] | None = None,
+    on_return: Callable[[], None] | None = None,
+) -> Connection:
+    """Retryable if no server answers, Fatal if it refuses the user."""
+    client = Client()
+    connection = Connection(client, address.user, on_loss, on_return)
+    try:
+        await client.connect(
+            address.url,
+            name=name,
+            user=address.user,
+            password=address.password,
+            tls=ssl.create_default_context(cafile=address.tls_ca_file) if address.tls_ca_file else None,
+            inbox_prefix=inbox_of(address.user),
+            error_cb=connection.failed,
+            disconnected_cb=connection.disconnected,
+            reconnected_cb=connection.returned,
+            closed_cb=connection.closed,
+            reconnect_to_server_handler=_next_server,
+            # For the first connection only: a negative number would try for ever without telling anybody.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=_FIRST_WAIT,  # type: ignore[arg-type]  # annotated int, used as seconds to sleep
+            connect_timeout=_CONNECT_SECONDS,
+            ping_interval=_PING_SECONDS,
+            pending_size=_PENDING_BYTES,
+            flush_timeout=_FLUSH_SECONDS,
+        )
+    except (Error, OSError, TimeoutError) as error:
+        if "authorization violation" in f"{error} {connection.last_error}".lower():
+            raise Fatal(
+                f"nats-server refuses the user {address.user!r}: check OVERT_NATS_USER and OVERT_NATS_PASSWORD_FILE"
+            ) from None
+        if not isinstance(error, NoServersError | ConnectionClosedError | OSError | TimeoutError):
+            log.debug("bus_trouble", error=type(error).__name__)
+        raise Retryable("no nats-server answers at OVERT_NATS_URL") from None
+    client.options["max_reconnect_attempts"] = -1
+    try:
+        await connection.start()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

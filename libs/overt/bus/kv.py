@@ -1,0 +1,137 @@
+"""A key-value bucket on its stream: `$KV.BUCKET.KEY` in `KV_BUCKET`, as every NATS client lays it out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+from overt.bus.connection import ApiError, Connection
+from overt.bus.port import Change, Payload
+from overt.bus.streams import WRONG_REVISION, Cursor, newest
+from overt.bus.wire import checked_key, encoded
+from overt.errors import Rejected, Retryable
+from overt.reasons import Reason
+from overt.subjects import Bucket
+
+_OPERATION: Final = "KV-Operation"
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_TIMEOUT: Final = timedelta(seconds=5)
+_AGAIN_SECONDS: Final = 0.5
+
+
+def bucket_stream(bucket: Bucket) -> str:
+    return f"KV_{bucket.name}"
+
+
+def bucket_subjects(bucket: Bucket) -> str:
+    return f"$KV.{bucket.name}.>"
+
+
+class NatsKeyValue:
+    def __init__(self, connection: Connection, bucket: Bucket) -> None:
+        self._connection = connection
+        self._bucket = bucket
+        self._stream = bucket_stream(bucket)
+        self._prefix = f"$KV.{bucket.name}."
+
+    async def get(self, key: str) -> tuple[int, bytes] | None:
+        found = await self._newest(key)
+        return None if found is None or found[1] is None else (found[0], found[1])
+
+    async def create(self, key: str, value: Payload) -> int:
+        found = await self._newest(key)
+        if found is not None and found[1] is not None:
+            raise _conflict()
+        # After a deletion its marker is the newest revision.
+        return await self._put(key, encoded(value), 0 if found is None else found[0])
+
+    async def update(self, key: str, value: Payload, revision: int) -> int:
+        return await self._put(key, encoded(value), revision)
+
+    async def delete(self, key: str, revision: int) -> None:
+        await self._put(key, b"", revision, {_OPERATION: "DEL"})
+
+    def watch(self) -> NatsWatch:
+        return NatsWatch(Cursor(self._connection, self._stream, bucket_subjects(self._bucket)), self._prefix)
+
+    async def _newest(self, key: str) -> tuple[int, bytes | None] | None:
+        found = await newest(self._connection, self._stream, self._prefix + checked_key(key))
+        if found is None:
+            return None
+        stored, headers = found
+        return stored.sequence, None if _deleted(headers) else stored.data
+
+    async def _put(self, key: str, value: bytes, revision: int, headers: dict[str, str] | None = None) -> int:
+        try:
+            return await self._connection.store(
+                self._prefix + checked_key(key),
+                value,
+                {_EXPECTED: str(revision), **(headers or {})},
+                timeout=_TIMEOUT,
+            )
+        except ApiError as error:
+            if error.code in WRONG_REVISION:
+                raise _conflict() from None
+            raise Retryable(f"{self._stream} does not take this value: {error}") from None
+
+
+class NatsWatch:
+    def __init__(self, cursor: Cursor, prefix: str) -> None:
+        self._cursor = cursor
+        self._prefix = prefix
+        self._open = False
+        self._closed = False
+        self._left = 0
+        self._initial_done = False
+
+    def __aiter__(self) -> AsyncIterator[Change]:
+        return self
+
+    async def __anext__(self) -> Change:
+        while not self._closed:
+            if not self._open:
+                await self._reopen()
+                continue
+            if self._left <= 0 and not self._initial_done:
+                self._initial_done = True
+                return Change(key="", value=None, revision=0, initial_done=True)
+            message = await self._cursor.next()
+            if message is None:
+                self._open = False
+                continue
+            self._left = message.metadata.num_pending
+            return Change(
+                key=message.subject.removeprefix(self._prefix),
+                value=None if _deleted(message.headers) else message.data,
+                revision=message.metadata.sequence.stream,
+                initial_done=self._initial_done,
+            )
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._cursor.close()
+
+    @property
+    def heard_ago(self) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self._cursor.heard_at)
+
+    async def _reopen(self) -> None:
+        try:
+            left = await self._cursor.open()
+            self._open = True
+            self._left = left
+        except Retryable:
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _deleted(headers: Mapping[str, str] | None) -> bool:
+    """A marker: of a deletion by a client, or of one by the server."""
+    return headers is not None and (_OPERATION in headers or "Nats-Marker-Reason" in headers)
+
+
+def _conflict() -> Rejected:
+    return Rejected(Reason.CONFLICT, "somebody else has changed it meanwhile: read it again")

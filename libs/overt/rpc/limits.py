@@ -1,0 +1,25 @@
+"""Limits and intervals that both ends of a call share."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024 + 64 * 1024
+"""The largest picture (8 MB; a raw 1080p frame has 6.2) and what goes with it."""
+
+UNARY_DEADLINE = timedelta(seconds=10)
+"""For calls that give none. A service answers within milliseconds; import and enrolment within seconds."""
+
+KEEPALIVE_EVERY = timedelta(seconds=10)
+KEEPALIVE_PATIENCE = timedelta(seconds=5)
+"""A peer that vanished without a word is noticed within 15 s, so that its camera can open a new stream."""
+
+LEAST_PING_INTERVAL = timedelta(seconds=5)
+"""What a server puts up with: half of what our clients do. gRPC's own is 5 minutes, and would cut them off."""
+
+LONGEST_RECONNECT_BACKOFF = timedelta(seconds=2)
+"""gRPC's own is 2 minutes: a restarted detect would stay blind to a waiting ingest that long."""
+
+
+def milliseconds(span: timedelta) -> int:
+    return round(span / timedelta(milliseconds=1))

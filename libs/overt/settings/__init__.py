@@ -1,0 +1,8 @@
+"""A service's settings: read once from OVERT_* variables, checked as a whole, then never changed."""
+
+from __future__ import annotations
+
+from overt.settings._load import load
+from overt.settings._service import ServiceSettings
+
+__all__ = ["ServiceSettings", "load"]

@@ -1,0 +1,137 @@
+"""Prints the Secrets that deploy/k8s/base expects: certificates, NATS passwords, the token issuer, service tokens.
+
+    python scripts/operation_secrets.py --namespace NAME [--days 30] | kubectl apply -f -
+
+Everything is made anew at each call and kept nowhere else: the certificate authority's key is thrown away, so the
+certificates cannot be extended, only replaced. Restart the workloads after replacing them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from overt.auth import TokenIssuer, generate_issuer_key
+from overt.bus import password_variable, server_config, server_password
+from overt.permissions import Role
+from overt.subjects import Service
+
+STORE_KEY = "OVERT_NATS_STORE_KEY"
+TOKENS = {
+    Service.INGEST: Role.SERVICE_INGEST,
+    Service.MATCH: Role.SERVICE_MATCH,
+    Service.GATEWAY: Role.SERVICE_GATEWAY,
+}
+
+
+class Authority:
+    """A certificate authority that lives as long as this process."""
+
+    def __init__(self, namespace: str, days: int) -> None:
+        self._namespace = namespace
+        self._now = datetime.now(UTC)
+        self._until = self._now + timedelta(days=days)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"overt {namespace}")])
+        self._certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def issue(self, service: str) -> Mapping[str, bytes]:
+        """tls.crt, tls.key and ca.crt for a service, good as server and as client."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [service, f"{service}.{self._namespace}", f"{service}.{self._namespace}.svc", "localhost"]
+        usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
+        certificate = (
+            self._builder(subject, key.public_key())
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        pem = serialization.Encoding.PEM
+        return {
+            "tls.crt": certificate.public_bytes(pem),
+            "tls.key": key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+            "ca.crt": self._certificate.public_bytes(pem),
+        }
+
+    def _builder(self, subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - timedelta(minutes=5))
+            .not_valid_after(self._until)
+        )
+
+
+def manifests(namespace: str, days: int) -> Iterator[dict[str, object]]:
+    """The Secrets, and the ConfigMap with the NATS server's configuration (which holds no secret)."""
+    authority = Authority(namespace, days)
+    for name in (*Service, "nats"):
+        yield _secret(namespace, f"overt-tls-{name}", authority.issue(name), kind="kubernetes.io/tls")
+    passwords = {service: server_password() for service in Service}
+    for service, password in passwords.items():
+        yield _secret(namespace, f"overt-nats-{service}", {"password": password.encode()})
+    server = {password_variable(service): password.encode() for service, password in passwords.items()}
+    yield _secret(namespace, "overt-nats-server", {**server, STORE_KEY: server_password().encode()})
+    private, public = generate_issuer_key()
+    yield _secret(namespace, "overt-issuer", {"issuer.pem": private, "issuer.pub": public})
+    issuer = TokenIssuer(private)
+    for service, role in TOKENS.items():
+        token = issuer.issue(role, subject=str(service), lifetime=timedelta(days=days))
+        yield _secret(namespace, f"overt-token-{service}", {"token": token.encode()})
+    yield {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "nats-server", "namespace": namespace},
+        "data": {"nats-server.conf": nats_config()},
+    }
+
+
+def nats_config() -> str:
+    """Where base/nats.yaml mounts things."""
+    return server_config(
+        host="0.0.0.0",
+        port=4222,
+        store_dir="/var/lib/nats",
+        store_key_variable=STORE_KEY,
+        tls_certificate_file="/etc/overt/tls/tls.crt",
+        tls_key_file="/etc/overt/tls/tls.key",
+        tls_ca_file="/etc/overt/tls/ca.crt",
+    )
+
+
+def _secret(namespace: str, name: str, data: Mapping[str, bytes], kind: str = "Opaque") -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--namespace", required=True, help="of the operation")
+    parser.add_argument("--days", type=int, default=30, help="until certificates and service tokens end (30)")
+    arguments = parser.parse_args()
+    yaml.safe_dump_all(manifests(arguments.namespace, arguments.days), sys.stdout, sort_keys=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where domain values meet protobuf, the keyring and the bus."""

@@ -1,0 +1,1 @@
+"""What touches libraries: ONNX Runtime, insightface, OpenCV, simplejpeg, trackers."""

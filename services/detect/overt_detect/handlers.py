@@ -1,0 +1,138 @@
+"""The gRPC service Detect: thin, between messages and use cases."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from overt.api.detect.v1 import detect_pb2 as pb
+from overt.api.detect.v1 import detect_pb2_grpc
+from overt.errors import Rejected, Retryable
+from overt.reasons import Reason
+from overt.telemetry import Metric, SpanName, count, gauge, get_logger, span
+from overt.wire import from_timestamp, template_to_bytes, to_duration
+
+from overt_detect import wire
+from overt_detect.analysing import StreamAnalysis
+from overt_detect.enrolling import Enrolment
+from overt_detect.pool import InferencePool
+from overt_detect.ports import Picture
+
+log = get_logger(__name__)
+
+
+class Streams:
+    """Counts the open Analyse streams; Retryable when there are too many, or when the service is closing."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open = 0
+        self._closing = False
+
+    def close(self) -> None:
+        """From now on no stream begins and none takes another frame."""
+        self._closing = True
+
+    def check_open(self) -> None:
+        if self._closing:
+            raise Retryable("detect is stopping")
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[None]:
+        self.check_open()
+        if self._open >= self._most:
+            raise Retryable(f"detect serves {self._most} streams already")
+        self._open += 1
+        gauge(Metric.STREAMS_OPEN, self._open)
+        try:
+            yield
+        finally:
+            self._open -= 1
+            gauge(Metric.STREAMS_OPEN, self._open)
+
+
+class Handlers(detect_pb2_grpc.DetectServicer):
+    """`begin` makes the analysis of a stream from its opening; `description` is what Describe answers."""
+
+    def __init__(
+        self,
+        *,
+        begin: Callable[[wire.StreamOpening], StreamAnalysis],
+        enrolment: Enrolment,
+        pool: InferencePool,
+        streams: Streams,
+        description: pb.DescribeReply,
+        decode_jpeg: Callable[[bytes], Picture],
+        take_raw: Callable[[int, int, bytes], Picture],
+        decode_reference: Callable[[bytes], Picture],
+        encode_reference: Callable[[Picture], bytes],
+    ) -> None:
+        self._begin = begin
+        self._enrolment = enrolment
+        self._pool = pool
+        self._streams = streams
+        self._description = description
+        self._decode_jpeg = decode_jpeg
+        self._take_raw = take_raw
+        self._decode_reference = decode_reference
+        self._encode_reference = encode_reference
+
+    async def Analyse(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.AnalyseRequest], context: Any
+    ) -> AsyncIterator[pb.AnalyseReply]:
+        with self._streams.joined():
+            analysis: StreamAnalysis | None = None
+            async for request in request_iterator:
+                self._streams.check_open()
+                what = request.WhichOneof("what")
+                if analysis is None and what == "opening":
+                    told = wire.opening(request.opening)
+                    log.info("stream_opened", deployment=told.deployment, camera=told.camera)
+                    analysis = self._begin(told)
+                elif analysis is not None and what == "frame":
+                    reply = await self._analyse(analysis, request.frame)
+                    # While the stream waits for its next frame nothing here holds on to the last one.
+                    del request
+                    yield reply
+                    del reply
+                else:
+                    raise Rejected(Reason.BAD_MESSAGE, "a stream is one opening, then frames")
+
+    async def Enrol(self, request: pb.EnrolRequest, context: Any) -> pb.EnrolReply:  # noqa: N802
+        with span(SpanName.DETECT_ENROL) as told:
+            try:
+                reply = await self._pool.run_enrolment(lambda: self._enrol(request.image))
+            except Rejected as refusal:
+                told.fail(refusal.reason)
+                reply = pb.EnrolReply(reason=refusal.reason)
+        count(Metric.ENROLLED, outcome=reply.reason or "ok")
+        return reply
+
+    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeReply:  # noqa: N802
+        return self._description
+
+    async def _analyse(self, analysis: StreamAnalysis, frame: pb.FrameToAnalyse) -> pb.AnalyseReply:
+        began = time.perf_counter()
+        with span(SpanName.DETECT_ANALYSE, parent=frame.traceparent) as told:
+            try:
+                decode = wire.picture(frame, decode_jpeg=self._decode_jpeg, take_raw=self._take_raw)
+                at = from_timestamp(frame.captured_at).timestamp()
+                pending, settled = frozenset(frame.pending_tracks), frozenset(frame.settled_tracks)
+                found = await self._pool.run(lambda: analysis.analyse(decode, at=at, pending=pending, settled=settled))
+                reply = wire.analysed(frame.sequence, found)
+            except Rejected as refusal:
+                told.fail(refusal.reason)
+                reply = pb.AnalyseReply(sequence=frame.sequence, rejected=refusal.reason)
+        reply.took.CopyFrom(to_duration(timedelta(seconds=time.perf_counter() - began)))
+        return reply
+
+    def _enrol(self, image: bytes) -> pb.EnrolReply:
+        reference = self._enrolment.enrol(self._decode_reference(image))
+        return pb.EnrolReply(
+            template=template_to_bytes(reference.template),
+            reference_jpeg=self._encode_reference(reference.crop),
+            quality=wire.quality(reference.quality),
+        )

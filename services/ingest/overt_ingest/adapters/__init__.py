@@ -1,0 +1,1 @@
+"""What touches the world outside: detect, match, the bus, video sources, pictures."""

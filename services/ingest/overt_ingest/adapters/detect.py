@@ -1,0 +1,211 @@
+"""detect over gRPC: one Analyse stream a camera, kept open, one frame in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import grpc.aio
+from overt.api.detect.v1 import detect_pb2 as pb
+from overt.api.detect.v1 import detect_pb2_grpc as pb_grpc
+from overt.api.types.v1 import types_pb2
+from overt.errors import OvertError, Retryable
+from overt.ids import StreamId, new_stream_id
+from overt.reasons import Reason
+from overt.rpc import to_overt_error
+from overt.telemetry import current_traceparent, get_logger
+from overt.wire import to_timestamp
+
+from overt_ingest.adapters.pixels import off_loop, wire_picture
+from overt_ingest.domain.deployments import CameraSpec
+from overt_ingest.domain.faces import Analysis, Away, Box, FoundFace
+from overt_ingest.domain.frame import Frame, Picture
+
+log = get_logger(__name__)
+
+FRAME_DEADLINE_S = 2.0
+"""A frame that detect holds longer than this is given up, and with it the stream: it hangs."""
+
+OPENING_DEADLINE_S = 5.0
+BACKOFF_FIRST_S = 1.0
+BACKOFF_MOST_S = 30.0
+
+_STEADY_S = 10.0
+"""A stream that held this long was a good one: after it, backoff begins anew."""
+
+_Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AnalyseRequest, pb.AnalyseReply]"
+
+
+class GrpcStream:
+    """One open Analyse stream."""
+
+    def __init__(self, call: _Call, *, epoch: str, model_digest: str) -> None:
+        self._call = call
+        self._stream = new_stream_id()
+        self.epoch = epoch
+        self.model_digest = model_digest
+        self.broken = asyncio.Event()
+
+    @property
+    def stream(self) -> StreamId:
+        return self._stream
+
+    async def analyse(self, frame: Frame, *, pending: Sequence[int], settled: Sequence[int]) -> Analysis:
+        """See the port. A reply to another frame, a late one and a lost stream all break it."""
+        if self.broken.is_set():
+            raise Away(Reason.DETECT_AWAY)
+        try:
+            async with asyncio.timeout(FRAME_DEADLINE_S):
+                await self._call.write(await _request(frame, pending, settled))
+                reply = await self._call.read()
+        except TimeoutError:
+            self._break()
+            raise Away(Reason.DEADLINE) from None
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            self._break()
+            raise Away(Reason.DETECT_AWAY) from None
+        except asyncio.CancelledError:
+            # Of the camera, or of the call: then nothing else tells that the stream is over.
+            self._break()
+            if self._call.cancelled() and not _being_cancelled():
+                raise Away(Reason.DETECT_AWAY) from None
+            raise
+        if not isinstance(reply, pb.AnalyseReply) or reply.sequence != frame.sequence:
+            self._break()
+            raise Away(Reason.DETECT_AWAY)
+        return _analysis(reply)
+
+    async def until_broken(self) -> None:
+        """Returns when the peer ends the stream, or `analyse` gave it up."""
+        ended = asyncio.ensure_future(self._call.code())
+        given_up = asyncio.ensure_future(self.broken.wait())
+        try:
+            await asyncio.wait((ended, given_up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            given_up.cancel()
+            self._break()
+
+    def _break(self) -> None:
+        self.broken.set()
+        self._call.cancel()
+
+
+class DetectClient:
+    """One camera's link to detect: a stream, and another one after a pause when it breaks."""
+
+    def __init__(self, channel: grpc.aio.Channel, spec: CameraSpec) -> None:
+        self._stub: Any = pb_grpc.DetectStub(channel)
+        self._spec = spec
+        self._current: GrpcStream | None = None
+        self._epoch = ""
+
+    @property
+    def current(self) -> GrpcStream | None:
+        stream = self._current
+        return None if stream is None or stream.broken.is_set() else stream
+
+    async def run(self, changed: Callable[[], None], died: Callable[[str], None]) -> None:
+        """Keeps a stream open until cancelled; see the port."""
+        pause = BACKOFF_FIRST_S
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                stream = await self._open()
+            except OvertError as error:
+                log.warning("detect_away", error=error, **self._names)
+                changed()
+                await asyncio.sleep(pause)
+                pause = min(BACKOFF_MOST_S, pause * 2)
+                continue
+            if self._epoch and self._epoch != stream.epoch:
+                died(self._epoch)
+            self._epoch = stream.epoch
+            self._current = stream
+            opened_at = loop.time()
+            log.info("detect_here", epoch=stream.epoch, **self._names)
+            changed()
+            try:
+                await stream.until_broken()
+            finally:
+                self._current = None
+            changed()
+            if loop.time() - opened_at > _STEADY_S:
+                pause = BACKOFF_FIRST_S
+            log.warning("detect_lost", epoch=stream.epoch, **self._names)
+            await asyncio.sleep(pause)
+            pause = min(BACKOFF_MOST_S, pause * 2)
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return {"deployment": self._spec.deployment, "camera": self._spec.camera}
+
+    async def _open(self) -> GrpcStream:
+        """OvertError if detect cannot be reached or will not."""
+        spec = self._spec
+        call: _Call | None = None
+        try:
+            async with asyncio.timeout(OPENING_DEADLINE_S):
+                told = await self._stub.Describe(pb.DescribeRequest())
+                call = self._stub.Analyse()
+                opening = pb.Opening(
+                    deployment=spec.deployment,
+                    camera=spec.camera,
+                    smallest_face_px=spec.smallest_face_px,
+                    zone=[types_pb2.Point(x=x, y=y) for x, y in spec.zone],
+                )
+                await call.write(pb.AnalyseRequest(opening=opening))
+        except grpc.aio.AioRpcError as error:
+            raise to_overt_error(error) from None
+        except (TimeoutError, asyncio.InvalidStateError):
+            if call is not None:
+                call.cancel()
+            raise Retryable("detect does not answer") from None
+        return GrpcStream(call, epoch=told.epoch, model_digest=told.model_digest)
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _request(frame: Frame, pending: Sequence[int], settled: Sequence[int]) -> pb.AnalyseRequest:
+    """The message holds a copy of the picture; it is gone with the last reference to the message."""
+    message = pb.FrameToAnalyse(
+        sequence=frame.sequence,
+        captured_at=to_timestamp(frame.arrival.captured_at),
+        pending_tracks=pending,
+        settled_tracks=settled,
+        traceparent=current_traceparent(),
+    )
+    if (jpeg := frame.picture.jpeg) is not None:
+        message.jpeg = jpeg
+    else:
+        await off_loop(_fill, message, frame.picture)
+    return pb.AnalyseRequest(frame=message)
+
+
+def _fill(message: pb.FrameToAnalyse, picture: Picture) -> None:
+    jpeg, raw = wire_picture(picture)
+    if jpeg is not None:
+        message.jpeg = jpeg
+    elif raw is not None:
+        message.raw.height, message.raw.width = raw.shape[:2]
+        message.raw.bgr = raw.tobytes()
+
+
+def _analysis(reply: pb.AnalyseReply) -> Analysis:
+    return Analysis(
+        faces=[
+            FoundFace(
+                track=face.track,
+                box=Box(face.box.x, face.box.y, face.box.width, face.box.height),
+                template=face.template,
+                refused=face.refused,
+            )
+            for face in reply.faces
+        ],
+        ended_tracks=list(reply.ended_tracks),
+        rejected=reply.rejected,
+    )

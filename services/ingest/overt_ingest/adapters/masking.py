@@ -1,0 +1,116 @@
+"""A scene in which nobody but the alerted person has a face, and the crop of that face. Pure; blocks.
+
+Every other face that was found is replaced by one flat colour, with a margin of 35 % of its size on each side;
+where that reaches into the alerted face's own box, the box wins. The crop is cut from the masked scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from overt.errors import Rejected
+from overt.reasons import Reason
+
+from overt_ingest.domain.faces import Box
+from overt_ingest.domain.sighting import Pictures
+
+BGR = NDArray[np.uint8]
+
+MARGIN = 0.35
+"""Of a box, each side: a detector's box ends at brow and chin; hair, ears and jaw are a face too."""
+
+CROP_MARGIN = 0.45
+"""As much as people need to see to compare two faces."""
+
+CROP_SIDE_PX = 320
+SCENE_SIDE_PX = 1280
+MOST_CROP_BYTES = 64 * 1024
+MOST_SCENE_BYTES = 320 * 1024
+"""With the crop and a sealed card of 100 kB this stays below the 512 kB that evidence may have."""
+
+_QUALITIES = (88, 80, 70, 60, 50, 40)
+_SHRINK = 0.75
+_SMALLEST_SIDE_PX = 160
+_COLOUR_STEPS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """A rectangle inside a picture: rows top to bottom, columns left to right, ends not included."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, picture: BGR) -> BGR:
+        return picture[self.top : self.bottom, self.left : self.right]
+
+
+def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
+    """`bgr` is not changed, and nothing of it is kept but what the two JPEGs show."""
+    masked = mask(bgr, alerted=alerted, others=others)
+    height, width = masked.shape[:2]
+    crop = _around(alerted, CROP_MARGIN, width, height).of(masked)
+    scale = min(1.0, SCENE_SIDE_PX / max(width, height))
+    scene_jpeg, scale = _fitting(masked, scale, MOST_SCENE_BYTES)
+    crop_jpeg, _ = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
+    masked.fill(0)
+    face = Box(*(value * scale for value in (alerted.x, alerted.y, alerted.width, alerted.height)))
+    return Pictures(crop_jpeg, scene_jpeg, face)
+
+
+def mask(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> BGR:
+    """A copy in which every other face is one flat colour."""
+    height, width = bgr.shape[:2]
+    masked = bgr.copy()
+    own = _around(alerted, 0.0, width, height)
+    for other in others:
+        block = _around(other, MARGIN, width, height).of(masked)
+        if block.size:
+            # Coarse steps: of the person only "dark", "light" or the like is left.
+            block[:] = block.reshape(-1, 3).mean(axis=0) // _COLOUR_STEPS * _COLOUR_STEPS + _COLOUR_STEPS // 2
+    own.of(masked)[:] = own.of(bgr)
+    return masked
+
+
+def shrink(pictures: Pictures, most_bytes: int) -> Pictures:
+    """The same with a scene of at most `most_bytes`. Rejected(MESSAGE_TOO_LARGE) if nothing could be recognised."""
+    scene = np.asarray(simplejpeg.decode_jpeg(pictures.scene, "BGR"), dtype=np.uint8)
+    jpeg, scale = _fitting(scene, _SHRINK, most_bytes)
+    face = pictures.face
+    return Pictures(pictures.crop, jpeg, Box(*(v * scale for v in (face.x, face.y, face.width, face.height))))
+
+
+def _around(box: Box, margin: float, width: int, height: int) -> _Pixels:
+    """Outwards to whole pixels, cut off at the picture's edges."""
+    left = int(np.floor(box.x - margin * box.width))
+    top = int(np.floor(box.y - margin * box.height))
+    right = int(np.ceil(box.x + (1 + margin) * box.width))
+    bottom = int(np.ceil(box.y + (1 + margin) * box.height))
+    return _Pixels(
+        min(max(top, 0), height), min(max(bottom, 0), height), min(max(left, 0), width), min(max(right, 0), width)
+    )
+
+
+def _fitting(picture: BGR, scale: float, most_bytes: int) -> tuple[bytes, float]:
+    """A JPEG of at most `most_bytes`, and the scale it ended up with: quality gives way first, then size."""
+    height, width = picture.shape[:2]
+    if not width or not height:
+        raise Rejected(Reason.BAD_MESSAGE, "a face outside of its picture")
+    while True:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        scaled = picture if scale == 1.0 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        plain = np.ascontiguousarray(scaled, dtype=np.uint8)
+        for quality in _QUALITIES:
+            jpeg = bytes(simplejpeg.encode_jpeg(plain, quality, "BGR", "420"))
+            if len(jpeg) <= most_bytes:
+                return jpeg, scale
+        scale *= _SHRINK
+        if max(width, height) * scale < _SMALLEST_SIDE_PX:
+            raise Rejected(Reason.MESSAGE_TOO_LARGE, "the pictures do not fit into evidence")

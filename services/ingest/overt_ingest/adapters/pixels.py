@@ -1,0 +1,156 @@
+"""Pictures in the forms they come in, and how they travel to detect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from overt.errors import Rejected
+from overt.reasons import Reason
+
+from overt_ingest.domain.admission import MOST_BYTES, check_size
+from overt_ingest.domain.frame import Picture
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A raw picture that does not fit a message of MOST_BYTES travels as a JPEG of this quality.
+_TRAVEL_QUALITY = 93
+
+_WORKERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pixels")
+
+
+async def off_loop(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs `work` in a thread. A caller that is cancelled meanwhile gets its cancellation when the thread is done:
+    until then it still has the pixels, so nobody may count them as destroyed."""
+    future = asyncio.get_running_loop().run_in_executor(_WORKERS, lambda: work(*args, **kwargs))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait((future,))
+        raise
+
+
+class JpegPicture:
+    """As a camera pushed it. Decoded only when a sighting needs its pixels."""
+
+    __slots__ = ("_bgr", "_jpeg")
+
+    def __init__(self, jpeg: bytes) -> None:
+        self._jpeg: bytes | None = jpeg
+        self._bgr: NDArray[np.uint8] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._jpeg or b"") + (self._bgr.nbytes if self._bgr is not None else 0)
+
+    @property
+    def jpeg(self) -> bytes | None:
+        return self._jpeg
+
+    def bgr(self) -> NDArray[np.uint8]:
+        if self._bgr is None:
+            if self._jpeg is None:
+                raise RuntimeError("this picture is destroyed")
+            try:
+                self._bgr = np.asarray(simplejpeg.decode_jpeg(self._jpeg, "BGR"), dtype=np.uint8)
+            except ValueError:
+                raise Rejected(Reason.NOT_A_JPEG, "the picture does not decode") from None
+        return self._bgr
+
+    def destroy(self) -> None:
+        self._jpeg = None
+        bgr, self._bgr = self._bgr, None
+        if bgr is not None:
+            bgr.fill(0)
+
+    def __repr__(self) -> str:
+        return f"JpegPicture({self.size_bytes} bytes)"
+
+
+class DecodedFrame(Protocol):
+    """What a video decoder hands out."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    def to_ndarray(self, *, format: str) -> NDArray[Any]: ...
+
+
+class VideoPicture:
+    """A decoded video frame, converted to pixels only when it is analysed: most are superseded on a busy machine,
+    and the conversion costs as much as the decoding."""
+
+    __slots__ = ("_bgr", "_frame", "_size")
+
+    def __init__(self, frame: DecodedFrame) -> None:
+        self._frame: DecodedFrame | None = frame
+        self._size = (frame.height, frame.width)
+        self._bgr: NDArray[np.uint8] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size[0] * self._size[1] * 3
+
+    @property
+    def jpeg(self) -> bytes | None:
+        return None
+
+    def bgr(self) -> NDArray[np.uint8]:
+        if self._bgr is None:
+            if self._frame is None:
+                raise RuntimeError("this picture is destroyed")
+            self._bgr = np.ascontiguousarray(self._frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+            self._frame = None
+        return self._bgr
+
+    def destroy(self) -> None:
+        self._frame = None
+        bgr, self._bgr = self._bgr, None
+        if bgr is not None and bgr.flags.writeable:
+            bgr.fill(0)
+
+    def __repr__(self) -> str:
+        return f"VideoPicture({self._size[1]}x{self._size[0]})"
+
+
+def pushed_picture(jpeg: bytes) -> JpegPicture:
+    """A JPEG from outside, its header checked and its sides bounded; nothing is decoded. Rejected."""
+    if len(jpeg) > MOST_BYTES:
+        raise Rejected(Reason.MESSAGE_TOO_LARGE, f"a picture has at most {MOST_BYTES >> 20} MB")
+    if not jpeg.startswith(b"\xff\xd8"):
+        raise Rejected(Reason.NOT_A_JPEG, "the picture is not a JPEG")
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+    except ValueError:
+        raise Rejected(Reason.NOT_A_JPEG, "the JPEG's header does not parse") from None
+    _check(width, height)
+    return JpegPicture(jpeg)
+
+
+def pulled_picture(frame: DecodedFrame) -> VideoPicture:
+    """Rejected if its sides are out of bounds."""
+    _check(frame.width, frame.height)
+    return VideoPicture(frame)
+
+
+def wire_picture(picture: Picture) -> tuple[bytes, None] | tuple[None, NDArray[np.uint8]]:
+    """How a picture travels to detect: as the JPEG it came as, else raw, else (too large for a message) as a JPEG.
+    Blocks."""
+    if (jpeg := picture.jpeg) is not None:
+        return jpeg, None
+    bgr = picture.bgr()
+    if bgr.nbytes <= MOST_BYTES:
+        return None, bgr
+    return bytes(simplejpeg.encode_jpeg(bgr, _TRAVEL_QUALITY, "BGR", "420")), None
+
+
+def _check(width: int, height: int) -> None:
+    if reason := check_size(width, height):
+        raise Rejected(reason, "a picture's sides have 64 to 4096 pixels")

@@ -1,0 +1,228 @@
+"""One open camera: its door, its newest-frame slot, its loop, its books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from overt.errors import Rejected, Retryable
+from overt.ledger import FrameClass, HistogramBuilder
+from overt.reasons import Reason
+from overt.runtime import Clock
+from overt.telemetry import Metric, count, get_logger, observe
+
+from overt_ingest.domain.admission import check_time_and_order
+from overt_ingest.domain.books import FRAME_ORDER, TRACK_ORDER, Fate, Hold, OpenBook
+from overt_ingest.domain.deployments import CameraSpec
+from overt_ingest.domain.frame import Arrival, Frame, Picture
+from overt_ingest.domain.sight import Senses
+from overt_ingest.domain.tracks import Tracks
+from overt_ingest.frame_life import CUT_SHORT, FrameLife
+
+log = get_logger(__name__)
+
+Answer = Callable[[Fate, Arrival], None]
+"""Told once what became of a frame."""
+
+_SUPERSEDED = Fate(FrameClass.SUPERSEDED)
+
+LAST_FRAME_PATIENCE_S = 2.5
+"""A closing camera lets its last frame end by itself this long: detect's deadline and some. Then it is cut short."""
+
+
+class Camera:
+    """Between opening and closing. All methods are for the event loop's thread."""
+
+    def __init__(self, spec: CameraSpec, *, clock: Clock, may_enter: Callable[[int], bool]) -> None:
+        """`may_enter` says, given how many frames have entered, whether one more may: the ledger's bound."""
+        self.spec = spec
+        self.frames = OpenBook(FRAME_ORDER)
+        self.track_book = OpenBook(TRACK_ORDER)
+        self.tracks = Tracks(self.track_book, on_gone=self._track_gone)
+        self.senses = Senses()
+        self.lived = HistogramBuilder()
+        self.closing = asyncio.Event()
+        self._labels = {"deployment": spec.deployment, "camera": spec.camera}
+        self._clock = clock
+        self._may_enter = may_enter
+        self._newest: Frame | None = None
+        self._news = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._visited = False
+
+    # The door
+
+    def visit(self) -> Visit:
+        """The right to send it frames; one visitor at a time. Rejected(CAMERA_BUSY / CAMERA_CLOSED)."""
+        if self.closing.is_set():
+            raise Rejected(Reason.CAMERA_CLOSED, "this camera is closed")
+        if self._visited:
+            raise Rejected(Reason.CAMERA_BUSY, "another stream sends the frames of this camera")
+        self._visited = True
+        return Visit(self)
+
+    def _leave(self) -> None:
+        self._visited = False
+        self.senses.source_trouble = Reason.SOURCE_LOST
+
+    def _admit(
+        self,
+        *,
+        sequence: int,
+        last_sequence: int | None,
+        captured_at: datetime | None,
+        picture: Callable[[], Picture],
+        answer: Answer,
+        traceparent: str,
+    ) -> bool:
+        """Takes a frame in, or refuses it with a receipt. Whether its sequence counts as seen."""
+        if self.closing.is_set():
+            raise Rejected(Reason.CAMERA_CLOSED, "this camera is closed")
+        if not self._may_enter(self.frames.entered):
+            self.senses.ledger_away = True
+            raise Retryable("the ledger cannot be written: no frame may enter until it can")
+        now = self._clock.now()
+        self.senses.frame_came(self._clock.monotonic())
+        refused = check_time_and_order(captured_at=captured_at, now=now, sequence=sequence, last_sequence=last_sequence)
+        stamped = now if captured_at is None or refused is Reason.CLOCK else captured_at
+        arrival = Arrival(stamped, now, self._clock.monotonic())
+        told = _Once(answer, arrival)
+        hold = self.frames.enter(lambda fate: self._frame_gone(fate, arrival, told))
+        count(Metric.FRAMES_IN, deployment=self.spec.deployment, camera=self.spec.camera)
+        if refused is not None:
+            self._refuse(hold, refused)
+            return False
+        try:
+            taken = picture()
+        except Rejected as rejected:
+            self._refuse(hold, rejected.reason)
+            return True
+        self._put(
+            Frame(
+                sequence=sequence,
+                arrival=arrival,
+                picture=taken,
+                hold=hold,
+                traceparent=traceparent,
+                on_sealed=told.sealed,
+            )
+        )
+        return True
+
+    def _refuse(self, hold: Hold, reason: Reason) -> None:
+        self.senses.wasted(self._clock.monotonic(), FrameClass.REJECTED, reason)
+        hold.let_go(Fate(FrameClass.REJECTED, reason))
+
+    def _put(self, frame: Frame) -> None:
+        """The newest wins: what was waiting is destroyed unseen."""
+        waiting, self._newest = self._newest, frame
+        if waiting is not None:
+            waiting.destroy(_SUPERSEDED)
+        self._news.set()
+
+    def _frame_gone(self, fate: Fate, arrival: Arrival, told: _Once) -> None:
+        lived = arrival.lived(self._clock.monotonic())
+        if not fate.retained:
+            self.lived.add(lived)
+            observe(Metric.FRAME_LIVED, lived.total_seconds() * 1e3, **self._labels)
+        count(Metric.FRAMES_DESTROYED, deployment=self.spec.deployment, camera=self.spec.camera, fate=fate.kind)
+        self._gone.set()
+        told(fate)
+
+    def _track_gone(self, fate: Fate) -> None:
+        count(Metric.TRACKS_DESTROYED, deployment=self.spec.deployment, camera=self.spec.camera, fate=fate.kind)
+        self._gone.set()
+
+    # The loop
+
+    def wake(self) -> None:
+        """Something about the link to detect changed."""
+        self._news.set()
+
+    async def run(self, life: FrameLife) -> None:
+        """Frame after frame, always the newest, until the camera is closing."""
+        while not self.closing.is_set():
+            await self._news.wait()
+            self._news.clear()
+            life.notice_detect()
+            frame, self._newest = self._newest, None
+            if frame is None:
+                continue
+            try:
+                await life.live(frame)
+            # The outermost loop of a camera: a defect met in one frame costs that frame, not the camera.
+            except Exception as error:  # noqa: BLE001
+                log.error("frame_failed", error=error, **self._labels)
+
+    def shut(self) -> None:
+        """No frame enters any more; the one that waits is destroyed. Idempotent."""
+        self.closing.set()
+        waiting, self._newest = self._newest, None
+        if waiting is not None:
+            waiting.destroy(CUT_SHORT)
+        self._news.set()
+
+    async def until_drained(self) -> None:
+        """Returns when nothing that entered is alive: all of it destroyed, or delivered as evidence."""
+        while self.frames.in_flight or self.track_book.in_flight:
+            self._gone.clear()
+            await self._gone.wait()
+
+
+class Visit:
+    """One source's stay at a camera's door. Leave it in a `finally`."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self._last_sequence: int | None = None
+        self._stays = True
+
+    def admit(
+        self,
+        *,
+        sequence: int,
+        captured_at: datetime | None,
+        picture: Callable[[], Picture],
+        answer: Answer = lambda fate, arrival: None,
+        traceparent: str = "",
+    ) -> None:
+        """One frame. `picture` checks and wraps it (Rejected: it is refused with that reason). `answer` is told
+        exactly once what became of it, possibly before this returns.
+
+        Raises instead, and the frame never entered: Rejected(CAMERA_CLOSED); Retryable while the ledger cannot
+        be written.
+        """
+        if self.camera._admit(
+            sequence=sequence,
+            last_sequence=self._last_sequence,
+            captured_at=captured_at,
+            picture=picture,
+            answer=answer,
+            traceparent=traceparent,
+        ):
+            self._last_sequence = sequence
+
+    def leave(self) -> None:
+        """Idempotent."""
+        if self._stays:
+            self._stays = False
+            self.camera._leave()
+
+
+class _Once:
+    """Answers for a frame when it is gone or, if that is earlier, when what it left is sealed."""
+
+    __slots__ = ("_answer", "_arrival")
+
+    def __init__(self, answer: Answer, arrival: Arrival) -> None:
+        self._answer: Answer | None = answer
+        self._arrival = arrival
+
+    def __call__(self, fate: Fate) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer(fate, self._arrival)
+
+    def sealed(self) -> None:
+        self(Fate("retained"))

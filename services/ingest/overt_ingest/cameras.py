@@ -1,0 +1,143 @@
+"""Opens and closes cameras until what is open is what the deployments and the clock want."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from overt.errors import Rejected
+from overt.reasons import Reason
+from overt.runtime import Clock
+from overt.telemetry import Metric, gauge, get_logger
+
+from overt_ingest.camera import Camera, Visit
+from overt_ingest.domain.deployments import CameraSpec, Deployment, check_visit, next_change, wanted
+from overt_ingest.opening import Opening
+
+log = get_logger(__name__)
+
+_AGAIN_FIRST_S = 1.0
+_AGAIN_MOST_S = 30.0
+_STEADY_S = 60.0
+
+_LONGEST_NAP_S = 1.0
+"""The wall clock may be set while we sleep: the window is looked at again this often whatever happens."""
+
+
+class Cameras:
+    """All cameras of this process. Methods are for the event loop's thread."""
+
+    def __init__(self, *, open_camera: Callable[[CameraSpec], Opening], clock: Clock) -> None:
+        self._open_camera = open_camera
+        self._clock = clock
+        self._deployments: dict[str, Deployment] = {}
+        self._openings: dict[tuple[str, str], Opening] = {}
+        self._keepers: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._specs: dict[tuple[str, str], CameraSpec] = {}
+        self._news = asyncio.Event()
+        self._stopping = False
+
+    # What others ask
+
+    def visit(self, deployment: str, camera: str) -> Visit:
+        """The right to push frames to a camera. Rejected with what is wrong."""
+        check_visit(self._deployments, deployment, camera, self._clock.now())
+        opening = self._openings.get((deployment, camera))
+        if opening is None or not opening.accepts:
+            raise Rejected(Reason.CAMERA_CLOSED, "this camera is not open yet, or is closing")
+        return opening.camera.visit()
+
+    def alive(self) -> list[Camera]:
+        """Those that are opening, open or closing."""
+        return [opening.camera for opening in self._openings.values()]
+
+    # What the deployments say
+
+    def put(self, deployment: Deployment) -> None:
+        self._deployments[deployment.deployment] = deployment
+        self._news.set()
+
+    def remove(self, deployment: str) -> None:
+        self._deployments.pop(deployment, None)
+        self._news.set()
+
+    # Reconcile
+
+    async def run(self) -> None:
+        """Until cancelled; then every camera is closed at once, and what it had is destroyed."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._reconcile(group)
+                await self._until_news()
+
+    async def close_all(self) -> None:
+        """Closes every camera in order, opens none any more, and returns when all are drained."""
+        self._stopping = True
+        self._news.set()
+        for opening in list(self._openings.values()):
+            opening.shut()
+        if keepers := list(self._keepers.values()):
+            await asyncio.wait(keepers)
+
+    def _reconcile(self, group: asyncio.TaskGroup) -> None:
+        now = self._clock.now()
+        want = {} if self._stopping else wanted(self._deployments.values(), now)
+        for key, spec in self._specs.items():
+            # A camera that is described anew is another one: it is closed, and opened again when it is closed.
+            if want.get(key) != spec and (opening := self._openings.get(key)):
+                opening.shut()
+        for key, spec in want.items():
+            if key not in self._keepers:
+                self._specs[key] = spec
+                name = f"camera {spec.deployment}/{spec.camera}"
+                self._keepers[key] = group.create_task(self._keep(key, spec), name=name)
+        self._measure()
+
+    async def _keep(self, key: tuple[str, str], spec: CameraSpec) -> None:
+        """Keeps one camera open until it is shut: a defect closes it, and it is opened again."""
+        pause = _AGAIN_FIRST_S
+        try:
+            while self._still_wanted(key, spec):
+                opening = self._openings[key] = self._open_camera(spec)
+                began = self._clock.monotonic()
+                try:
+                    await opening.run()
+                    return
+                # The outermost frame of a camera: what goes wrong in one must not touch the others.
+                except Exception as error:  # noqa: BLE001
+                    log.error("camera_failed", error=error, deployment=spec.deployment, camera=spec.camera)
+                if self._clock.monotonic() - began > _STEADY_S:
+                    pause = _AGAIN_FIRST_S
+                await asyncio.sleep(pause)
+                pause = min(_AGAIN_MOST_S, pause * 2)
+        finally:
+            self._openings.pop(key, None)
+            self._keepers.pop(key, None)
+            self._specs.pop(key, None)
+            self._news.set()
+
+    def _still_wanted(self, key: tuple[str, str], spec: CameraSpec) -> bool:
+        now = self._clock.now()
+        return not self._stopping and wanted(self._deployments.values(), now).get(key) == spec
+
+    async def _until_news(self) -> None:
+        """A change of the deployments, or of what the clock makes of them."""
+        now = self._clock.now()
+        edge = next_change(self._deployments.values(), now)
+        nap = _LONGEST_NAP_S if edge is None else min(_LONGEST_NAP_S, _seconds(now, edge))
+        try:
+            async with asyncio.timeout(nap):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        self._news.clear()
+
+    def _measure(self) -> None:
+        for deployment in self._deployments:
+            count = sum(1 for key in self._openings if key[0] == deployment)
+            gauge(Metric.CAMERAS_OPEN, count, deployment=deployment)
+
+
+def _seconds(now: datetime, then: datetime) -> float:
+    return max(0.0, (then - now).total_seconds())

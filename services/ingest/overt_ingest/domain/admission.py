@@ -1,0 +1,34 @@
+"""What is refused at the door, before anything is decoded."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from overt.reasons import Reason
+
+MOST_SKEW = timedelta(seconds=10)
+"""More than any network's delay and any sane clock's error; less than a recording played back."""
+
+SHORTEST_SIDE_PX = 64
+LONGEST_SIDE_PX = 4096
+MOST_BYTES = 8 * 1024 * 1024
+
+
+def check_time_and_order(
+    *, captured_at: datetime | None, now: datetime, sequence: int, last_sequence: int | None
+) -> Reason | None:
+    """Why a frame is refused for its clock or its place, or None."""
+    if captured_at is None or abs(now - captured_at) > MOST_SKEW:
+        return Reason.CLOCK
+    if last_sequence is not None and sequence <= last_sequence:
+        return Reason.SEQUENCE
+    return None
+
+
+def check_size(width: int, height: int) -> Reason | None:
+    """Why a picture of these sides is refused, or None."""
+    if min(width, height) < SHORTEST_SIDE_PX:
+        return Reason.PICTURE_TOO_SMALL
+    if max(width, height) > LONGEST_SIDE_PX:
+        return Reason.PICTURE_TOO_LARGE
+    return None

@@ -1,0 +1,150 @@
+"""Makes what was removed unreadable: the rest of the list is sealed anew under a rotated secret, and the old secret
+destroyed. Deleting alone would not do: a deleted object's bytes stay in the store's blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from overt.errors import OvertError, Rejected, Retryable
+from overt.reasons import Reason
+from overt.telemetry import get_logger
+
+from overt_match.domain import Entry, Head, list_digest, part_generation
+from overt_match.ports import ListKeys, ListSecret, Snapshot
+
+_ATTEMPTS = 10
+_RETRY_FIRST, _RETRY_MOST = 0.5, 10.0
+
+log = get_logger(__name__)
+
+
+class Erasure:
+    """`run` is a root task: one deployment at a time, again until it is done.
+
+    Cut off anywhere, it can be taken up again by any replica: the head tells what is still to be erased, and
+    whoever starts looks (`want`). Two at once do no harm: one of them loses the head and starts over.
+    """
+
+    def __init__(self, *, snapshot: Snapshot, keys: ListKeys) -> None:
+        self._snapshot = snapshot
+        self._keys = keys
+        self._wanted: dict[str, asyncio.Future[int]] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def want(self, deployment: str) -> asyncio.Future[int]:
+        """Has it done soon. The future is the revision without what was removed; it may be left alone."""
+        if deployment not in self._wanted:
+            self._wanted[deployment] = asyncio.get_running_loop().create_future()
+            self._idle.clear()
+            self._wake.set()
+        return self._wanted[deployment]
+
+    async def of(self, deployment: str) -> int:
+        """Returns when it is done. Cancelling the wait does not stop it."""
+        return await asyncio.shield(self.want(deployment))
+
+    async def idle(self) -> None:
+        """Returns when nothing is left to erase."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        delay = _RETRY_FIRST
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for deployment, done in list(self._wanted.items()):
+                try:
+                    revision = await self._erase(deployment)
+                except OvertError as fault:
+                    log.warning("erasure_failed", deployment=deployment, error=fault)
+                    continue
+                del self._wanted[deployment]
+                done.set_result(revision)
+            if self._wanted:
+                asyncio.get_running_loop().call_later(delay, self._wake.set)
+                delay = min(2 * delay, _RETRY_MOST)
+            else:
+                delay = _RETRY_FIRST
+                self._idle.set()
+
+    async def destroy(self, deployment: str) -> None:
+        """Nothing of the list stays readable or in the store. Its head must say `destroyed` already."""
+        found = await self._snapshot.head(deployment)
+        if found is None:
+            return
+        try:
+            # Twice: the first may only finish a rotation that was under way, and its new secret has been used.
+            for _ in range(2):
+                secret = await self._keys.rotate(deployment)
+                await self._keys.confirm(deployment, secret.generation)
+        except Rejected as gone:
+            # The deployment has ended: alerts has destroyed every secret of it.
+            log.info("list_secret_gone", deployment=deployment, reason=gone.reason)
+        await self._snapshot.discard(deployment, await self._snapshot.names(deployment))
+
+    async def _erase(self, deployment: str) -> int:
+        tainted: set[int] = set()
+        for _ in range(_ATTEMPTS):
+            found = await self._snapshot.head(deployment)
+            replaces, head = found if found else (0, Head(destroyed=True))
+            if head.destroyed or not (head.to_erase or head.generation in tainted):
+                return head.revision
+            await self._confirmed(deployment, head.generation)
+            anew = await self._keys.rotate(deployment)
+            if any(part_generation(n) == anew.generation for n in await self._snapshot.names(deployment)):
+                # Somebody's attempt under the same new secret: it may hold what was removed since.
+                tainted.add(anew.generation)
+            try:
+                rest = await self._sealed_anew(deployment, head, anew)
+                if anew.generation not in tainted:
+                    rest = replace(rest, erased=len(rest.removed))
+                await self._snapshot.announce(deployment, rest, replaces)
+            except Rejected as fault:
+                tainted.add(anew.generation)
+                if fault.reason is Reason.CONFLICT or await self._moved(deployment, replaces):
+                    continue
+                raise
+            await self._keys.confirm(deployment, anew.generation)
+            old = [n for n in await self._snapshot.names(deployment) if part_generation(n) < anew.generation]
+            await self._snapshot.discard(deployment, old)
+            log.info("removed_erased", deployment=deployment, revision=rest.revision, list_size=rest.size)
+        raise Retryable("others are changing this list")
+
+    async def _sealed_anew(self, deployment: str, head: Head, secret: ListSecret) -> Head:
+        """The head of the same list without what was removed, its parts written under `secret`."""
+        old = await self._keys.secret(deployment, head.generation)
+        parts: list[str] = []
+        kept: list[Entry] = []
+        for name in head.parts:
+            batch = (await self._snapshot.read(deployment, name, old)).without(frozenset(head.removed))
+            parts += await self._snapshot.write(deployment, batch, secret)
+            kept += batch.entries
+        digest = ""
+        if head.sealed:
+            digest = await asyncio.to_thread(list_digest, deployment, head.model_digest, kept)
+        return replace(
+            head,
+            revision=head.revision + 1,
+            size=len(kept),
+            parts=tuple(parts),
+            digest=digest,
+            generation=secret.generation,
+        )
+
+    async def _confirmed(self, deployment: str, generation: int) -> None:
+        """If an earlier rotation was cut off after its head, the old secret still lives: it is destroyed now."""
+        try:
+            await self._keys.confirm(deployment, generation)
+        except Rejected as newer:
+            # One was cut off before its head: its secret is the one that `rotate` will give again.
+            if newer.reason is not Reason.CONFLICT:
+                raise
+
+    async def _moved(self, deployment: str, since: int) -> bool:
+        found = await self._snapshot.head(deployment)
+        return found is None or found[0] != since

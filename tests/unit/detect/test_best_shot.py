@@ -1,0 +1,57 @@
+"""Which of a track's faces get a template."""
+
+from __future__ import annotations
+
+import pytest
+from overt.reasons import Reason
+from overt_detect.domain.best_shot import BETTER_BY, SHOTS_APART_S, BestShots
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def shots() -> BestShots:
+    made = BestShots()
+    assert made.refusal(1, rank=0.2, at=100.0, pending=False) is None, "the first is taken at once"
+    made.took(1, rank=0.2, at=100.0)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rank", "after", "pending", "taken"),
+    [
+        (0.2, 1.0, False, False),
+        (0.2 * BETTER_BY - 0.001, 1.0, False, False),
+        (0.2 * BETTER_BY + 0.001, 1.0, False, True),
+        (0.9, SHOTS_APART_S - 0.01, False, False),
+        (0.9, SHOTS_APART_S + 0.01, False, True),
+        (0.05, SHOTS_APART_S + 0.01, True, True),
+        (0.05, SHOTS_APART_S - 0.01, True, False),
+    ],
+)
+def test_a_later_shot(shots: BestShots, rank: float, after: float, pending: bool, taken: bool) -> None:
+    refused = shots.refusal(1, rank=rank, at=100.0 + after, pending=pending)
+    assert refused is (None if taken else Reason.NOT_BETTER)
+
+
+def test_a_pending_tracks_poor_shot_does_not_lower_the_bar(shots: BestShots) -> None:
+    shots.took(1, rank=0.01, at=101.0)
+    assert shots.refusal(1, rank=0.1, at=102.0, pending=False) is Reason.NOT_BETTER
+    assert shots.refusal(1, rank=0.1, at=101.05, pending=True) is Reason.NOT_BETTER, "too soon after the last"
+
+
+def test_tracks_do_not_know_one_another_and_are_forgotten(shots: BestShots) -> None:
+    assert shots.refusal(2, rank=0.1, at=100.0, pending=False) is None
+    shots.forget([1, 7])
+    assert len(shots) == 0
+    assert shots.refusal(1, rank=0.1, at=100.0, pending=False) is None
+
+
+def test_a_person_who_walks_up_costs_eight_shots_at_most() -> None:
+    shots, taken = BestShots(), 0
+    for frame in range(250):
+        rank = 0.3 + 0.7 * frame / 249
+        if shots.refusal(1, rank=rank, at=frame / 25, pending=False) is None:
+            shots.took(1, rank=rank, at=frame / 25)
+            taken += 1
+    assert 5 <= taken <= 9

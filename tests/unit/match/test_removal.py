@@ -1,0 +1,237 @@
+"""A removed entry stops matching at once, everywhere, and its bytes become unreadable, whoever is killed when."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from overt.api.match.v1 import match_pb2 as pb
+from overt.errors import Rejected, Retryable
+from overt.reasons import Reason
+from overt_match.adapters.sealed_snapshot import SealedSnapshot
+from overt_match.domain import part_generation
+from overt_match.ports import ListSecret
+from support.watchlists import DEPLOYMENT, MemoryListKeys, unit
+
+pytestmark = pytest.mark.unit
+
+World = Any
+PENDING, NO_MATCH = pb.SearchReply.DECISION_PENDING, pb.SearchReply.DECISION_NO_MATCH
+
+
+def removing(entry_id: str) -> pb.RemoveRequest:
+    return pb.RemoveRequest(deployment=DEPLOYMENT, entry_id=entry_id)
+
+
+async def readable(world: World, replica: Any) -> set[str]:
+    """Whoever can still be read from the store with any secret that is left."""
+    found: set[str] = set()
+    for name in await replica.snapshot.names(DEPLOYMENT):
+        for generation, secret in world.keys.secrets[DEPLOYMENT].items():
+            try:
+                batch = await replica.snapshot.read(DEPLOYMENT, name, ListSecret(secret, generation))
+            except Rejected:
+                continue
+            found |= {str(e.entry_id) for e in batch.entries}
+    return found
+
+
+async def test_a_removed_entry_is_out_of_force_everywhere_and_erased(world: World) -> None:
+    one, other = await world.replica(), await world.replica()
+    templates = unit(20, 1)
+    ids = await world.active(one, templates)
+    before = await world.head(one)
+    reply = await one.rpc.Remove(removing(ids[4]), None)
+    for replica in (one, other):
+        gone = await replica.answers(templates[4], until=lambda r: r.decision == NO_MATCH)
+        assert gone.decision == NO_MATCH
+        assert (await replica.search(templates[5])).decision == PENDING
+    after = await world.head(one)
+    assert (after.size, after.erased, after.to_erase) == (19, 1, frozenset())
+    assert (reply.revision, after.generation) == (after.revision, before.generation + 1)
+    assert after.digest != before.digest
+    assert set(world.keys.secrets[DEPLOYMENT]) == {after.generation}
+    assert await readable(world, one) == set(ids) - {ids[4]}
+    assert {part_generation(n) for n in await one.snapshot.names(DEPLOYMENT)} == {after.generation}
+
+    # Once more is nothing more; and what never was there is told.
+    assert await one.rpc.Remove(removing(ids[4]), None) == reply
+    for unknown in (str(uuid.uuid4()), "no id at all", ""):
+        with pytest.raises(Rejected) as refused:
+            await one.rpc.Remove(removing(unknown), None)
+        assert refused.value.reason is Reason.UNKNOWN_ENTRY
+    listed = await one.rpc.List(pb.ListRequest(deployment=DEPLOYMENT), None)
+    assert len(listed.entries) == 19
+
+
+async def test_a_draft_loses_it_as_well(world: World) -> None:
+    replica = await world.replica()
+    ids = await world.imported(replica, unit(3, 1))
+    await replica.rpc.Remove(removing(ids[1]), None)
+    assert await readable(world, replica) == {ids[0], ids[2]}
+    listed = await replica.rpc.List(pb.ListRequest(deployment=DEPLOYMENT), None)
+    assert [e.entry_id for e in listed.entries] == [ids[0], ids[2]]
+    # The subject may come again, with another entry.
+    await world.imported(replica, unit(1, 2), first=1)
+    assert (await replica.rpc.Seal(pb.SealRequest(deployment=DEPLOYMENT), None)).size == 3
+
+
+async def test_the_last_entry_can_go(world: World) -> None:
+    replica = await world.replica()
+    templates = unit(1, 1)
+    ids = await world.active(replica, templates)
+    await replica.rpc.Remove(removing(ids[0]), None)
+    assert (await replica.search(templates[0])).decision == NO_MATCH
+    late = await world.replica()
+    assert (await late.answers(templates[0], until=lambda r: not r.refused)).decision == NO_MATCH
+
+
+async def test_it_is_out_of_force_while_alerts_is_away_and_erased_when_it_is_back(
+    world: World, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
+    replica = await world.replica()
+    templates = unit(5, 1)
+    ids = await world.active(replica, templates)
+    world.keys.away = True
+    await replica.rpc.Remove(removing(ids[0]), None)
+    assert (await replica.search(templates[0])).decision == NO_MATCH
+    assert (await world.head(replica)).to_erase == {ids[0]}
+    # One that starts now has to load the old parts, and leaves it out.
+    world.keys.away = False
+    late = await world.replica()
+    assert (await late.answers(templates[0], until=lambda r: not r.refused)).decision == NO_MATCH
+
+    async def erased() -> bool:
+        return not (await world.head(replica)).to_erase and ids[0] not in await readable(world, replica)
+
+    await eventually(erased)
+
+
+async def test_it_is_removed_even_where_the_list_cannot_be_loaded(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
+    replica = await world.replica()
+    templates = unit(5, 1)
+    ids = await world.active(replica, templates)
+    blind = await world.replica(keys=MemoryListKeys(away=True))
+    await blind.rpc.Remove(removing(ids[2]), None)
+    gone = await replica.answers(templates[2], until=lambda r: r.decision == NO_MATCH)
+    assert gone.decision == NO_MATCH
+
+
+STEPS = ["rotate", "read", "write", "announce", "confirm", "discard"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_killed_at_any_step_the_next_life_finishes_it(
+    world: World, eventually: Any, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    monkeypatch.setattr("overt_match.adapters.sealed_snapshot.PART_BYTES", 1000)
+    first = await world.replica()
+    templates = unit(6, 1)
+    ids = await world.active(first, templates)
+    killed = asyncio.Event()
+    owner: Any = world.keys if step in ("rotate", "confirm") else first.snapshot
+    real = getattr(owner, step)
+    calls = 0
+
+    async def dies(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        # The removal itself announces, and the erasure confirms before it rotates: the second is the one meant.
+        if calls < {"announce": 2, "confirm": 2}.get(step, 1):
+            return await real(*args, **kwargs)
+        if after:
+            await real(*args, **kwargs)
+        killed.set()
+        return await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, dies, raising=True)
+        call = asyncio.create_task(first.rpc.Remove(removing(ids[3]), None))
+        await asyncio.wait_for(killed.wait(), 5)
+        await first.kill()
+        call.cancel()
+    world.replicas.remove(first)
+
+    next_life = await world.replica()
+    assert (await next_life.answers(templates[3], until=lambda r: not r.refused)).decision == NO_MATCH
+
+    async def erased() -> bool:
+        return not (await world.head(next_life)).to_erase and next_life.erasure._idle.is_set()
+
+    await eventually(erased)
+    head = await world.head(next_life)
+    assert head.size == 5
+    # Cut off between the head and the confirmation, the old secret lives until the next removal or the end.
+    left_until_later = (step == "announce" and after) or (step == "confirm" and not after)
+    assert (ids[3] in await readable(world, next_life)) == left_until_later
+    if left_until_later:
+        await next_life.rpc.Remove(removing(ids[4]), None)
+        assert not {ids[3], ids[4]} & await readable(world, next_life)
+    answer = await next_life.answers(templates[0], until=lambda r: not r.refused)
+    assert answer.decision == PENDING
+
+
+async def test_many_removals_at_once_by_two_replicas(world: World, eventually: Any) -> None:
+    one, other = await world.replica(), await world.replica()
+    templates = unit(12, 1)
+    ids = await world.active(one, templates)
+    gone = ids[:6]
+    await asyncio.gather(*((one, other)[i % 2].rpc.Remove(removing(e), None) for i, e in enumerate(gone)))
+
+    async def erased() -> bool:
+        head = await world.head(one)
+        return not head.to_erase and len(world.keys.secrets[DEPLOYMENT]) == 1
+
+    await eventually(erased)
+    await one.erasure.idle()
+    await other.erasure.idle()
+    assert await readable(world, one) == set(ids[6:])
+    assert (await world.head(one)).size == 6
+    for replica in (one, other):
+        for template in templates[:6]:
+            assert (await replica.search(template)).decision == NO_MATCH
+
+
+async def test_a_lost_race_leaves_no_second_copy_under_the_new_secret(world: World, monkeypatch: Any) -> None:
+    """The entry that is removed while another removal's parts are being written must not live on in those."""
+    one, other = await world.replica(), await world.replica()
+    templates = unit(6, 1)
+    ids = await world.active(one, templates)
+    written = asyncio.Event()
+    go_on = asyncio.Event()
+    real = SealedSnapshot.write
+
+    async def slow(self: SealedSnapshot, *args: Any) -> Any:
+        names = await real(self, *args)
+        if self is one.snapshot and not written.is_set():
+            written.set()
+            await go_on.wait()
+        return names
+
+    monkeypatch.setattr(SealedSnapshot, "write", slow)
+    first = asyncio.create_task(one.rpc.Remove(removing(ids[0]), None))
+    await asyncio.wait_for(written.wait(), 5)
+    # Now a part that still holds entry 1 lies in the store under the successor, which will be in force next.
+    await other.rpc.Remove(removing(ids[1]), None)
+    go_on.set()
+    await first
+    await one.erasure.idle()
+    await other.erasure.idle()
+    assert not {ids[0], ids[1]} & await readable(world, one)
+    assert (await world.head(one)).size == 4
+
+
+async def test_the_store_is_away(world: World) -> None:
+    replica = await world.replica()
+    ids = await world.active(replica, unit(3, 1))
+    world.bus.broker.down()
+    with pytest.raises(Retryable):
+        await replica.rpc.Remove(removing(ids[0]), None)
+    world.bus.broker.up()
+    await replica.rpc.Remove(removing(ids[0]), None)
+    assert ids[0] not in await readable(world, replica)
