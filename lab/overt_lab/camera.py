@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import simplejpeg
 from numpy.typing import NDArray
 from overt.api.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from overt.errors import Fatal
-from overt.telemetry import current_traceparent, span
+from overt.telemetry import SpanName, current_traceparent, span
 
 Picture = NDArray[np.uint8]
 """height x width x 3, blue green red."""
 
 _MAX_MESSAGE = 9 * 1024 * 1024
+_Call = grpc.aio.StreamStreamCall[ingest_pb2.Frame, ingest_pb2.Receipt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +92,34 @@ class PushCamera:
     async def _one_stream(self, source: Iterator[Picture], started: float, period: float) -> None:
         options = [("grpc.max_send_message_length", _MAX_MESSAGE)]
         async with grpc.aio.insecure_channel(self._address, options=options) as channel:
-            stub = ingest_pb2_grpc.CameraIngestStub(channel)
-            call = stub.StreamFrames(self._frames(source, started, period), metadata=self._metadata)
-            async for receipt in call:
-                self._note(receipt)
+            call = ingest_pb2_grpc.CameraIngestStub(channel).StreamFrames(metadata=self._metadata)
+            sending = asyncio.create_task(self._send(call, source, started, period), name="send frames")
+            try:
+                async for receipt in call:
+                    self._note(receipt)
+            finally:
+                sending.cancel()
+                await asyncio.wait({sending})
+            if not sending.cancelled():
+                await sending
 
-    async def _frames(
-        self, source: Iterator[Picture], started: float, period: float
-    ) -> AsyncIterator[ingest_pb2.Frame]:
+    async def _send(self, call: _Call, source: Iterator[Picture], started: float, period: float) -> None:
+        """Until the clip or the call ends. Never waits for receipts."""
         while True:
             due = started + self.result.sent * period
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             jpeg = await asyncio.to_thread(self._next_jpeg, source)
             if jpeg is None:
+                await call.done_writing()
                 return
-            self.result.sent += 1
-            with span("camera.frame"):
-                frame = ingest_pb2.Frame(sequence=self.result.sent, jpeg=jpeg, traceparent=current_traceparent())
+            with span(SpanName.CAMERA_SEND):
+                frame = ingest_pb2.Frame(sequence=self.result.sent + 1, jpeg=jpeg, traceparent=current_traceparent())
                 frame.captured_at.GetCurrentTime()
-                yield frame
+                try:
+                    await call.write(frame)
+                except asyncio.InvalidStateError:  # the call has ended; its status tells why
+                    return
+            self.result.sent += 1
 
     def _next_jpeg(self, source: Iterator[Picture]) -> bytes | None:
         picture = next(source, None)

@@ -71,4 +71,4 @@ def test_the_retained_scene_shows_the_alerted_one_only(shared_data: Path, tmp_pa
     scene = cv2.imread(str(saved / "walker-scene.jpg"))
     assert len(faces_in(scene, detector)) == 1
     assert len(faces_in(cv2.imread(str(saved / "walker-probe.jpg")), detector)) == 1
-    assert len(faces_in(picture, detector)) > 4, "the scene had more people in it"
+    assert len(faces_in(picture, detector)) >= 3, "the scene had more people in it"

@@ -47,7 +47,7 @@ def _spans(request: trace_service_pb2.ExportTraceServiceRequest) -> Iterator[Spa
         for scope in resource.scope_spans:
             for span in scope.spans:
                 yield Span(
-                    service=names.get("service.name", ""),
+                    service=names.get("service.name", "").removeprefix("overt-"),
                     name=span.name,
                     trace=span.trace_id.hex(),
                     span=span.span_id.hex(),

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from overt import telemetry
 from overt.errors import Fatal
 from overt.permissions import Role
+from overt.settings import ServiceSettings
 
 from overt_lab.archive import ListImage, demo_row, read_folder
 from overt_lab.camera import Clip, read_clip
@@ -66,9 +68,13 @@ def demo(
     outcome = Outcome(expected=_expected(expect, listed, builtin=video is None and watchlist is None))
     home = data or Path(tempfile.mkdtemp(prefix="overt-demo-"))
     options = Options(data=home, encrypt_store=not plain_store, otlp_endpoint=otlp)
+    if otlp:
+        # This process is the camera: its spans are where every frame's trace begins.
+        telemetry.configure("camera", ServiceSettings.model_construct(otlp_endpoint=otlp, log_level="error"))
     try:
         asyncio.run(_run(options, images, video, threshold, outcome, evidence, serve))
     finally:
+        telemetry.shutdown()
         if data is None:
             shutil.rmtree(home, ignore_errors=True)
     if json_file:

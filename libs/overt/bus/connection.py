@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from nats.aio.client import Client, Server
+from nats.aio.client import PING_PROTO, Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import ConnectionClosedError, Error, MaxPayloadError, NoServersError, SlowConsumerError
@@ -37,7 +37,7 @@ _FIRST_WAIT = 0.1
 _CONNECT_SECONDS = 2
 # A server that hangs (rather than goes) is noticed after two unanswered pings.
 _PING_SECONDS = 2
-_FLUSH_SECONDS = 5
+_FLUSH_SECONDS = 2
 _PENDING_BYTES = 8 * 1024 * 1024
 _API = "$JS.API."
 _REFUSED_SUBSCRIPTION = re.compile(r'permissions violation for subscription to "([^"]*)"')
@@ -91,6 +91,7 @@ class Connection:
         self._waiting: dict[str, _Waiting] = {}
         self._refused: set[str] = set()
         self._closing = False
+        self._gone = asyncio.Event()
         self._lost_for_good = asyncio.Event()
         self.last_error: Exception | None = None
 
@@ -196,14 +197,22 @@ class Connection:
             subscription._stop_processing()
 
     async def flush(self) -> None:
-        """Everything sent so far has reached the server, or the server is away."""
-        if self.connected:
-            try:
-                # nats-py writes the PING of a flush ahead of the commands that wait to be written.
-                await self.client._flush_pending(force_flush=True)
-                await self.client.flush(timeout=2)
-            except (Error, TimeoutError):
-                pass
+        """Everything sent so far has reached the server, or the server is away (2 s at most).
+
+        Instead of nats-py's flush, which writes its PING ahead of the commands that wait to be written, and
+        whose timeout cancels a future that the PONG, when it comes after all, ends the reading task with.
+        """
+        if not self.connected:
+            return
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        gone = asyncio.create_task(self._gone.wait())
+        self.client._pongs.append(pong)
+        try:
+            await self.client._send_command(PING_PROTO)
+            await self.client._flush_pending()
+            await asyncio.wait([pong, gone], timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
 
     async def close(self) -> None:
         self._closing = True
@@ -224,6 +233,7 @@ class Connection:
 
     async def disconnected(self) -> None:
         gauge(Metric.BUS_CONNECTED, 0)
+        self._gone.set()
         self._fail_waiting("the connection to the bus was lost")
         if not self._closing:
             log.warning("bus_lost")
@@ -231,6 +241,7 @@ class Connection:
                 self._on_loss()
 
     async def returned(self) -> None:
+        self._gone.clear()
         gauge(Metric.BUS_CONNECTED, 1)
         log.info("bus_back")
         if self._on_return:

@@ -76,7 +76,7 @@ class Guard(grpc.aio.ServerInterceptor):
         # The outermost frame of a call: whatever a handler raises ends here, as a status that tells no more than
         # it may. A cancelled call passes through, as it should.
         except Exception as error:  # noqa: BLE001
-            code, details, reason = _answer(_leaf(error), method, context)
+            code, details, reason = _answer(_leaf(error), method)
             status = code.name
             trailing = ((REASON_KEY, reason.value),) if reason else ()
         finally:
@@ -152,15 +152,17 @@ def _parsing(deserialise: Callable[[bytes], Any] | None) -> Callable[[Any], Any]
     return parse
 
 
-def _answer(error: Exception, method: str, context: _Context) -> tuple[grpc.StatusCode, str, Reason | None]:
+def _answer(error: Exception, method: str) -> tuple[grpc.StatusCode, str, Reason | None]:
     if isinstance(error, Rejected):
         return status_of(error), str(error), error.reason
     if isinstance(error, Retryable):
         return grpc.StatusCode.UNAVAILABLE, str(error), None
     if isinstance(error, NotImplementedError):
         return grpc.StatusCode.UNIMPLEMENTED, "not implemented", None
-    if not context.done():  # else it is the caller who has gone, and a write that found nobody
-        log.error("rpc_failed", method=method, error=error)
+    if isinstance(error, grpc.aio.InternalError):
+        # A reply that found nobody. The handler's cancellation comes a moment later, or not at all.
+        return grpc.StatusCode.CANCELLED, "the caller has gone", None
+    log.error("rpc_failed", method=method, error=error)
     return grpc.StatusCode.INTERNAL, "internal error", None
 
 

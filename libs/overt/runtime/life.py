@@ -44,7 +44,10 @@ class _Cause:
 
 
 class Life:
-    """One service from build to close, in the running event loop. Use it once."""
+    """One service from build to close, in the running event loop of the main thread. Use it once.
+
+    `arm_hard_exit(seconds)` may be called more than once; the first call counts.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,8 @@ class Life:
         self._loop.set_exception_handler(_log_loop_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled, number)
+            # The loop's handler runs in the loop; this one, beside it, also while the loop is blocked.
+            signal.signal(number, lambda number, frame: self._arm_hard_exit(self._settings.hard_exit_seconds))
         if self._settings.address_file is not None:
             address_file.remove(self._settings.address_file)
         try:

@@ -37,8 +37,7 @@ _O, _P = Classification.OPERATIONAL, Classification.PSEUDONYM
 
 FIELDS: Mapping[str, Classification] = MappingProxyType(
     {
-        # Which part of the system
-        "service": _O,
+        # Which part of the system. (The service that speaks is in every line; another one is a peer.)
         "peer": _O,
         "address": _O,
         "what": _O,

@@ -8,22 +8,23 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-
-from overt.settings import ServiceSettings
 from overt.telemetry import foreign
-from overt.telemetry.exporting import OtlpReceiver, PrometheusPage, meter_provider, otlp_reader, tracer_provider
 from overt.telemetry.lines import JsonLines
 from overt.telemetry.logs import Threshold, get_logger
 from overt.telemetry.measuring import Instruments, Measuring
 from overt.telemetry.tracing import Tracing
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from overt.settings import ServiceSettings
+    from overt.telemetry.exporting import PrometheusPage
 
 log = get_logger(__name__)
 
@@ -103,21 +104,27 @@ def _stop_logs() -> None:
 
 
 def _start_exports(service: str, settings: ServiceSettings) -> None:
+    if settings.metrics_listen is None and settings.otlp_endpoint is None:
+        return
+    # Imported only when wanted: these take a quarter of a second, and everything imports this package.
+    from opentelemetry.sdk.resources import Resource
+
+    from overt.telemetry import exporting
+
     # Not Resource.create: that would read OTEL_* variables and name the host and the command line.
     resource = Resource({"service.name": f"overt-{service}", "service.instance.id": str(os.getpid())})
     readers: list[MetricReader] = []
     if settings.metrics_listen is not None:
-        _Configured.page = PrometheusPage(settings.metrics_listen)
+        _Configured.page = exporting.PrometheusPage(settings.metrics_listen)
         readers.append(_Configured.page.reader)
         log.info("metrics_listening", address=_Configured.page.address)
     if settings.otlp_endpoint is not None:
-        receiver = OtlpReceiver(settings.otlp_endpoint, settings.tls_ca_file)
-        _Configured.tracers = tracer_provider(resource, receiver, settings.trace_ratio)
+        receiver = exporting.OtlpReceiver(settings.otlp_endpoint, settings.tls_ca_file)
+        _Configured.tracers = exporting.tracer_provider(resource, receiver, settings.trace_ratio)
         Tracing.tracer = _Configured.tracers.get_tracer("overt")
-        readers.append(otlp_reader(receiver))
-    if readers:
-        _Configured.meters = meter_provider(resource, readers)
-        Measuring.instruments = Instruments(_Configured.meters.get_meter("overt"))
+        readers.append(exporting.otlp_reader(receiver))
+    _Configured.meters = exporting.meter_provider(resource, readers)
+    Measuring.instruments = Instruments(_Configured.meters.get_meter("overt"))
 
 
 def _run_side_by_side(endings: list[Callable[[], None]], timeout_seconds: float) -> None:

@@ -20,7 +20,6 @@ from overt_match.adapters.list_keys import GrpcListKeys
 from overt_match.adapters.sealed_snapshot import SealedSnapshot
 from overt_match.adapters.volume import IndexVolume, default_directory
 from overt_match.destroy_list import DestroyList
-from overt_match.domain import Head
 from overt_match.erasure import Erasure
 from overt_match.handlers import SearchHandler, Watchlists
 from overt_match.import_entries import ImportEntries
@@ -76,18 +75,12 @@ class MatchApp:
         keys = GrpcListKeys(self._alerts)
         self._erasure = erasure = Erasure(snapshot=snapshot, keys=keys)
 
-        def take_up(deployment: str, head: Head) -> None:
-            """What an earlier life, or another replica's, left to be erased. At our own removals it is asked
-            for anyway."""
-            if head.to_erase:
-                erasure.want(deployment)
-
         self._lists = lists = ListsInForce(
             deployments=lambda: bus.bucket(DEPLOYMENTS).watch(),
             lists=lambda: bus.bucket(LISTS).watch(),
             loading=Loading(snapshot=snapshot, keys=keys, indexes=EdgeIndexes(self._volume)),
             clock=self._clock,
-            on_first_head=take_up,
+            on_first_head=erasure.want,
         )
         self._search = Search(lists=lists, clock=self._clock)
         match_pb2_grpc.add_WatchlistsServicer_to_server(

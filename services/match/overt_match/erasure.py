@@ -23,8 +23,8 @@ log = get_logger(__name__)
 class Erasure:
     """`run` is a root task: one deployment at a time, again until it is done.
 
-    Cut off anywhere, it can be taken up again by any replica: the head tells what is still to be erased, and
-    whoever starts looks (`want`). Two at once do no harm: one of them loses the head and starts over.
+    Cut off anywhere, it is taken up again by the next replica that starts: it asks for it (`want`) once for each
+    list, and the head tells what is still to be erased. Two at once do no harm: one loses the head and starts over.
     """
 
     def __init__(self, *, snapshot: Snapshot, keys: ListKeys) -> None:
@@ -92,9 +92,11 @@ class Erasure:
         for _ in range(_ATTEMPTS):
             found = await self._snapshot.head(deployment)
             replaces, head = found if found else (0, Head(destroyed=True))
-            if head.destroyed or not (head.to_erase or head.generation in tainted):
+            if head.destroyed:
                 return head.revision
             await self._confirmed(deployment, head.generation)
+            if not head.to_erase and head.generation not in tainted:
+                return head.revision
             anew = await self._keys.rotate(deployment)
             if any(part_generation(n) == anew.generation for n in await self._snapshot.names(deployment)):
                 # Somebody's attempt under the same new secret: it may hold what was removed since.

@@ -103,7 +103,7 @@ class SearchHandler:
                 reply = _reply(answer)
                 decision = answer.verdict.kind.value
             except Rejected as refusal:
-                log.info("search_refused", deployment=deployment, reason=refusal.reason)
+                log.debug("search_refused", deployment=deployment, reason=refusal.reason)
                 reply = pb.SearchReply(refused=refusal.reason)
                 decision = refusal.reason.value
             step.set(decision=decision, revision=reply.list_revision)

@@ -35,6 +35,7 @@ class _Known:
     removed: frozenset[EntryId] = frozenset()
     loaded: LoadedList | None = None
     failures: int = 0
+    hopeless: bool = False
     seen: bool = False
 
     @property
@@ -71,9 +72,9 @@ class ListsInForce:
         lists: Callable[[], Watch],
         loading: Loading,
         clock: Clock,
-        on_first_head: Callable[[str, Head], None] = lambda deployment, head: None,
+        on_first_head: Callable[[str], object] = lambda deployment: None,
     ) -> None:
-        """`on_first_head` is told of the first head that is heard of a deployment that keeps a list."""
+        """`on_first_head` is told once of every deployment that keeps a list."""
         self._watches = {"deployments": deployments, "lists": lists}
         self._open: dict[str, Watch] = {}
         self._complete = {"deployments": False, "lists": False}
@@ -139,10 +140,10 @@ class ListsInForce:
             raise Retryable("the list is not loaded yet") from None
 
     async def caught_up(self, *, within: float) -> bool:
-        """Whether, within that many seconds, everything there is was heard and loaded."""
+        """Whether, within that many seconds, everything there is was heard, and loaded where waiting can help."""
 
         def done() -> bool:
-            return all(self._complete.values()) and not any(k.behind for k in self._known.values())
+            return all(self._complete.values()) and not any(k.behind and not k.hopeless for k in self._known.values())
 
         try:
             async with asyncio.timeout(within), self._changed:
@@ -173,14 +174,14 @@ class ListsInForce:
     def _deployment_changed(self, change: Change) -> None:
         known = self._known.setdefault(change.key, _Known())
         known.deployment = _understood(wire.deployment_from, change)
-        known.failures = 0
+        known.failures, known.hopeless = 0, False
         self._announce(change.key, known)
 
     def _head_changed(self, change: Change) -> None:
         known = self._known.setdefault(change.key, _Known())
         known.head = _understood(wire.head_from, change)
         known.removed = frozenset(known.head.removed) if known.head else frozenset()
-        known.failures = 0
+        known.failures, known.hopeless = 0, False
         self._announce(change.key, known)
 
     def _announce(self, deployment_id: str, known: _Known) -> None:
@@ -190,7 +191,7 @@ class ListsInForce:
             gauge(Metric.LIST_REVISION, head.revision, deployment=deployment_id)
             if not known.seen:
                 known.seen = True
-                self._on_first_head(deployment_id, head)
+                self._on_first_head(deployment_id)
 
     def _mark(self, deployment_id: str) -> None:
         self._dirty.add(deployment_id)
@@ -214,11 +215,12 @@ class ListsInForce:
             loaded = await self._loading(deployment_id, head, before=known.loaded, now=self._clock.now())
         except OvertError as fault:
             known.failures += 1
+            known.hopeless = isinstance(fault, Rejected)
             delay = min(_RETRY_FIRST * 2 ** (known.failures - 1), _RETRY_MOST)
             log.warning("list_not_loaded", deployment=deployment_id, revision=head.revision, error=fault)
             asyncio.get_running_loop().call_later(delay, self._mark, deployment_id)
             return
-        known.failures = 0
+        known.failures, known.hopeless = 0, False
         if known.wanted is None:
             # It ended while it was being loaded.
             if loaded.index is not None:

@@ -17,9 +17,12 @@ from overt.bus.consumer import Redelivery
 from overt.subjects import Service
 from overt.testing.bus import MemoryBroker, MemoryBus
 
-QUICK = Redelivery(
-    ack_wait=timedelta(seconds=1.2), first=timedelta(milliseconds=60), longest=timedelta(milliseconds=200), most=3
-)
+QUICKLY = {
+    "redelivery": Redelivery(
+        ack_wait=timedelta(seconds=1.2), first=timedelta(milliseconds=60), longest=timedelta(milliseconds=200), most=3
+    ),
+    "drain_time": timedelta(seconds=0.5),
+}
 DEPLOYMENT = "dep-1"
 
 
@@ -42,7 +45,7 @@ class MemorySystem:
         self._buses: list[MemoryBus] = []
 
     async def connect(self, service: Service, **options: Any) -> Bus:
-        bus = MemoryBus(service, broker=self._broker, redelivery=QUICK, **options)
+        bus = MemoryBus(service, broker=self._broker, **{**QUICKLY, **options})
         self._buses.append(bus)
         return bus
 
@@ -66,7 +69,7 @@ class NatsSystem:
         self._buses: list[Bus] = []
 
     async def connect(self, service: Service, **options: Any) -> Bus:
-        bus = await connect(self._server.address(service), name=f"test {service}", redelivery=QUICK, **options)
+        bus = await connect(self._server.address(service), name=f"test {service}", **{**QUICKLY, **options})
         self._buses.append(bus)
         return bus
 

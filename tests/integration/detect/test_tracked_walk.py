@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -60,7 +61,9 @@ def _stream(engine: OnnxEngine, zone: Zone | None = None) -> StreamAnalysis:
 @pytest.fixture(scope="module")
 def references(engine: OnnxEngine) -> dict[str, Template]:
     enrolment = Enrolment(engine=engine, acceptance=REFERENCE, detection_width=960)
-    return {name: enrolment.enrol(picture).template for name, picture in faces.people().items()}
+    people = faces.people()
+    del people["group5"]  # looks away too far to be a reference
+    return {name: enrolment.enrol(picture).template for name, picture in people.items()}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,7 @@ def test_each_person_is_one_track_whose_shots_are_of_that_person(
         assert name in (_LEFT, _RIGHT)
         assert max(references[name] @ t for _, t in taken) > 0.6
         assert taken[0][0] < 0.4, "the first shot comes with the second frame"
-        assert all(b - a >= SHOTS_APART_S for (a, _), (b, _) in zip(taken, taken[1:], strict=False))
+        assert all(b - a >= SHOTS_APART_S for (a, _), (b, _) in itertools.pairwise(taken))
         assert len(taken) <= 8
     ended = [track for _, analysis in found for track in analysis.ended]
     assert sorted(ended) == [1, 2], "each ends, once"

@@ -189,9 +189,11 @@ def test_a_root_task_that_ends_stops_the_service_and_is_named(start: Callable[..
     assert process.steps[-2:] == ["close", "stop_step_done"]
 
 
-def test_what_hangs_is_ended_hard(start: Callable[..., Process]) -> None:
-    process = start("grpc", OVERT_TOY_FAULT="close hangs", OVERT_DRAIN_SECONDS="0.3", OVERT_HARD_EXIT_SECONDS="1")
+@pytest.mark.parametrize("fault", ["close hangs", "loop blocks"])
+def test_what_hangs_is_ended_hard(start: Callable[..., Process], fault: str) -> None:
+    process = start("grpc", OVERT_TOY_FAULT=fault, OVERT_DRAIN_SECONDS="0.3", OVERT_HARD_EXIT_SECONDS="1")
     process.until_ready()
+    process.until(lambda: fault != "loop blocks" or "blocked" in process.steps)
     began = time.monotonic()
     process.popen.terminate()
     assert process.wait() == 3

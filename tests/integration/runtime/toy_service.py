@@ -25,7 +25,9 @@ log = get_logger(__name__)
 
 
 class Settings(ServiceSettings):
-    toy_fault: Literal["", "task ends", "task raises", "close hangs"] = Field(default="", description="a fault")
+    toy_fault: Literal["", "task ends", "task raises", "loop blocks", "close hangs"] = Field(
+        default="", description="a fault"
+    )
     toy_size: int = Field(default=1, description="a whole number")
 
 
@@ -46,10 +48,15 @@ class Toy:
         await self._fault.wait()
         if self._settings.toy_fault == "task raises":
             raise ValueError("Ada Lovelace")
+        if self._settings.toy_fault == "loop blocks":
+            log.info("toy", step="blocked")
+            time.sleep(60)  # noqa: ASYNC251
+        if self._settings.toy_fault == "close hangs":
+            await asyncio.Event().wait()
 
     def _opened(self) -> None:
         log.info("toy", step="open")
-        if self._settings.toy_fault.startswith("task"):
+        if self._settings.toy_fault:
             self._fault.set()
 
     async def close(self) -> None:

@@ -293,7 +293,9 @@ async def test_uploads_never_touch_a_disk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     opened: list[Any] = []
     real_open = os.open
 
@@ -307,7 +309,7 @@ async def test_uploads_never_touch_a_disk(
     answer = await send(client, peers, packed([row(clock, "a.jpg", "a")], {"a.jpg": large}))
     assert answer.json()["accepted"] == 1
     assert not opened
-    assert not list(tmp_path.iterdir())
+    assert not list(temporary.iterdir())
 
 
 async def test_one_import_at_a_time(

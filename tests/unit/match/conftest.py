@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from overt.api.control.v1 import control_pb2 as control
 from overt.api.match.v1 import match_pb2 as pb
 from overt.crypto import sealing
+from overt.errors import Rejected
 from overt.subjects import DEPLOYMENTS, LISTS, SEARCH
 from overt.testing import FakeClock
 from overt.testing.bus import MemoryBus
 from overt.testing.index import NumpyIndexes
-from overt_match.adapters.sealed_snapshot import SealedSnapshot
+from overt.testing.stores import MemoryObjectStore
+from overt_match.adapters.sealed_snapshot import SealedSnapshot, _open
 from overt_match.destroy_list import DestroyList
 from overt_match.domain import Head
 from overt_match.erasure import Erasure
@@ -25,6 +27,7 @@ from overt_match.handlers import SearchHandler, Watchlists
 from overt_match.import_entries import ImportEntries
 from overt_match.in_force import ListsInForce
 from overt_match.loading import Loading
+from overt_match.ports import ListSecret
 from overt_match.remove_entry import RemoveEntry
 from overt_match.seal_list import SealList
 from overt_match.search import Search
@@ -43,7 +46,7 @@ class Replica:
             lists=lambda: bus.bucket(LISTS).watch(),
             loading=Loading(snapshot=self.snapshot, keys=keys, indexes=self.indexes),
             clock=clock,
-            on_first_head=lambda at, head: self.erasure.want(at) if head.to_erase else None,
+            on_first_head=self.erasure.want,
         )
         self.rpc = Watchlists(
             import_entries=ImportEntries(snapshot=self.snapshot, keys=keys, lists=self.lists, clock=clock),
@@ -71,12 +74,12 @@ class Replica:
     async def search(self, *probes: NDArray[np.float32], **fields: str) -> pb.SearchReply:
         return await self._search(SEARCH.of(DEPLOYMENT), search(*probes, **fields))
 
-    async def answers(self, *probes: NDArray[np.float32], until: Callable[[pb.SearchReply], bool]) -> pb.SearchReply:
-        """The first answer that `until` likes; at most 5 s."""
+    async def answers(self, *probes: NDArray[np.float32], when: Callable[[pb.SearchReply], bool]) -> pb.SearchReply:
+        """The first answer that `when` likes; at most 5 s."""
         deadline = time.monotonic() + 5
         while True:
             reply = await self.search(*probes)
-            if until(reply) or time.monotonic() > deadline:
+            if when(reply) or time.monotonic() > deadline:
                 return reply
             await asyncio.sleep(0.01)
 
@@ -90,6 +93,18 @@ class World:
         self.keys = MemoryListKeys()
         self.private_key, self.public_key = sealing.generate_key_pair()
         self.replicas: list[Replica] = []
+        self.ever_stored: list[tuple[str, bytes]] = []
+        """Every object, also what was deleted: in JetStream its bytes stay."""
+
+    async def readable(self) -> set[str]:
+        """Whoever can still be read with any secret that is left, in whatever was ever stored."""
+        found: set[str] = set()
+        for name, sealed in self.ever_stored:
+            for generation, secret in self.keys.secrets[DEPLOYMENT].items():
+                with contextlib.suppress(Rejected):
+                    batch = _open(sealed, DEPLOYMENT, name, ListSecret(secret, generation))
+                    found |= {str(e.entry_id) for e in batch.entries}
+        return found
 
     async def replica(self, keys: MemoryListKeys | None = None) -> Replica:
         new = Replica(self.bus.again(), keys or self.keys, self.clock)
@@ -130,32 +145,26 @@ class World:
         await replica.rpc.Seal(pb.SealRequest(deployment=DEPLOYMENT), None)
         await self.set(control.Deployment.STATE_ACTIVE)
         for one in self.replicas:
-            await one.answers(templates[0], until=lambda r: not r.refused)
+            await one.answers(templates[0], when=lambda r: not r.refused)
         return ids
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     bus = MemoryBus()
     await bus.steward.ensure_operation()
     await bus.steward.ensure(DEPLOYMENT)
     made = World(bus, FakeClock(AT))
     await made.set(control.Deployment.STATE_DRAFT)
+    put = MemoryObjectStore.put
+
+    async def remembered(self: MemoryObjectStore, name: str, data: bytes) -> None:
+        made.ever_stored.append((name, data))
+        await put(self, name, data)
+
+    monkeypatch.setattr(MemoryObjectStore, "put", remembered)
     yield made
     for replica in made.replicas:
         await replica.kill()
         await replica.lists.close()
     await bus.close()
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
-    """Waits, at most 5 s, until what it is given is true."""
-
-    async def wait(what: Callable[[], Awaitable[bool]]) -> None:
-        deadline = time.monotonic() + 5
-        while not await what():
-            assert time.monotonic() < deadline, "it did not happen"
-            await asyncio.sleep(0.01)
-
-    return wait

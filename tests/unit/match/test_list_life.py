@@ -15,6 +15,7 @@ from overt.crypto import sealing
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import LISTS
+from support.waiting import until
 from support.watchlists import DEPLOYMENT, MODEL, entry, like, people, unit
 
 pytestmark = pytest.mark.unit
@@ -65,7 +66,7 @@ async def test_the_card_shows_the_reference_that_is_most_alike(world: World) -> 
     await replica.rpc.Seal(pb.SealRequest(deployment=DEPLOYMENT), None)
     await world.set(control.Deployment.STATE_ACTIVE)
     probes = (like(first, 0.5), like(second, 0.9))
-    reply = await replica.answers(*probes, until=lambda r: r.decision == AGREED)
+    reply = await replica.answers(*probes, when=lambda r: r.decision == AGREED)
     card = EntryCard.FromString(sealing.unseal(world.private_key, reply.sealed_entry_card))
     assert card.reference_jpeg == listed.references[1].jpeg
 
@@ -125,7 +126,7 @@ async def test_searches_that_are_refused_say_why(world: World) -> None:
 
     async def why(state: control.Deployment.State, reason: Reason) -> None:
         await world.set(state)
-        reply = await replica.answers(probe, until=lambda r: r.refused == reason)
+        reply = await replica.answers(probe, when=lambda r: r.refused == reason)
         assert reply == pb.SearchReply(refused=reason)
 
     await why(control.Deployment.STATE_DRAFT, Reason.WRONG_STATE)
@@ -136,13 +137,13 @@ async def test_searches_that_are_refused_say_why(world: World) -> None:
     await world.set(control.Deployment.STATE_DRAFT)
     await replica.rpc.Seal(pb.SealRequest(deployment=DEPLOYMENT), None)
     await world.set(control.Deployment.STATE_ACTIVE)
-    await replica.answers(probe, until=lambda r: not r.refused)
+    await replica.answers(probe, when=lambda r: not r.refused)
     assert (await replica.search(probe, model_digest="sha256:another")).refused == Reason.MODEL_MISMATCH
     assert (await replica.search(unit(1, 1, length=64)[0])).refused == Reason.BAD_MESSAGE
     assert (await replica.search(probe, deployment_id="elsewhere")).refused == Reason.BAD_MESSAGE
     assert (await replica.search()).refused == Reason.BAD_MESSAGE
     await why(control.Deployment.STATE_SUSPENDED, Reason.WRONG_STATE)
-    assert not (await replica.answers(probe, until=lambda r: True)).decision
+    assert not (await replica.answers(probe, when=lambda r: True)).decision
 
 
 async def test_nothing_is_searched_after_the_window(world: World) -> None:
@@ -150,7 +151,7 @@ async def test_nothing_is_searched_after_the_window(world: World) -> None:
     templates = unit(3, 1)
     await world.active(replica, templates)
     await world.set(control.Deployment.STATE_ACTIVE, ends_at=world.clock.now())
-    reply = await replica.answers(templates[0], until=lambda r: r.refused != "")
+    reply = await replica.answers(templates[0], when=lambda r: r.refused != "")
     assert reply.refused == Reason.OUTSIDE_WINDOW
 
 
@@ -166,7 +167,7 @@ async def test_an_entry_past_its_expiry_no_longer_matches(world: World) -> None:
     assert (await replica.search(templates[1])).decision == PENDING
     # A replica that starts later does not even put it into its index.
     later = await world.replica()
-    reply = await later.answers(templates[0], until=lambda r: not r.refused)
+    reply = await later.answers(templates[0], when=lambda r: not r.refused)
     assert reply.decision == NO_MATCH
 
 
@@ -183,7 +184,7 @@ async def test_a_replica_that_hears_nothing_refuses(world: World, monkeypatch: p
     assert not (await replica.search(templates[0])).refused
 
 
-async def test_ended_drops_everything(world: World, eventually: Any) -> None:
+async def test_ended_drops_everything(world: World) -> None:
     replica = await world.replica()
     templates = unit(3, 1)
     await world.active(replica, templates)
@@ -192,7 +193,7 @@ async def test_ended_drops_everything(world: World, eventually: Any) -> None:
     async def gone() -> bool:
         return all(index.closed for index in replica.indexes.built)
 
-    await eventually(gone)
+    await until(gone)
     assert (await replica.search(templates[0])).refused == Reason.WRONG_STATE
     for call in (
         replica.rpc.List(pb.ListRequest(deployment=DEPLOYMENT), None),
@@ -205,7 +206,7 @@ async def test_ended_drops_everything(world: World, eventually: Any) -> None:
         await replica.lists.at(DEPLOYMENT, 1, within=0.01)
 
 
-async def test_destroy_leaves_nothing_readable(world: World, eventually: Any) -> None:
+async def test_destroy_leaves_nothing_readable(world: World) -> None:
     replica, other = await world.replica(), await world.replica()
     templates = unit(3, 1)
     await world.active(replica, templates)
@@ -216,13 +217,13 @@ async def test_destroy_leaves_nothing_readable(world: World, eventually: Any) ->
     head = await world.head(replica)
     assert (head.destroyed, head.size, head.parts) == (True, 0, ())
     for one in (replica, other):
-        reply = await one.answers(templates[0], until=lambda r: r.refused != "")
+        reply = await one.answers(templates[0], when=lambda r: r.refused != "")
         assert reply.refused == Reason.LIST_NOT_READY
 
         async def closed(one: Any = one) -> bool:
             return all(index.closed for index in one.indexes.built)
 
-        await eventually(closed)
+        await until(closed)
     await world.set(control.Deployment.STATE_DRAFT)
     assert await refused(replica.rpc.Import(importing(*people(templates)), None)) is Reason.WRONG_STATE
     # There never was a list, or its secrets went with the deployment: nothing to do, no fault.
@@ -272,9 +273,9 @@ async def test_a_value_that_is_no_message_stops_the_search_and_not_the_service(w
     bucket = world.bus.bucket(LISTS)
     revision, value = await bucket.get(DEPLOYMENT)
     revision = await bucket.update(DEPLOYMENT, b"\xff\xff", revision)
-    assert (await replica.answers(templates[0], until=lambda r: r.refused != "")).refused
+    assert (await replica.answers(templates[0], when=lambda r: r.refused != "")).refused
     await bucket.update(DEPLOYMENT, value, revision)
-    assert (await replica.answers(templates[0], until=lambda r: not r.refused)).decision == PENDING
+    assert (await replica.answers(templates[0], when=lambda r: not r.refused)).decision == PENDING
 
 
 async def test_a_list_is_loaded_when_the_keys_are_back(world: World) -> None:
@@ -285,4 +286,4 @@ async def test_a_list_is_loaded_when_the_keys_are_back(world: World) -> None:
     late = await world.replica()
     assert (await late.search(templates[0])).refused == Reason.LIST_NOT_READY
     world.keys.away = False
-    assert (await late.answers(templates[0], until=lambda r: not r.refused)).decision == PENDING
+    assert (await late.answers(templates[0], when=lambda r: not r.refused)).decision == PENDING

@@ -12,7 +12,7 @@ from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt_match.adapters.sealed_snapshot import SealedSnapshot
 from overt_match.domain import part_generation
-from overt_match.ports import ListSecret
+from support.waiting import until
 from support.watchlists import DEPLOYMENT, MemoryListKeys, unit
 
 pytestmark = pytest.mark.unit
@@ -25,19 +25,6 @@ def removing(entry_id: str) -> pb.RemoveRequest:
     return pb.RemoveRequest(deployment=DEPLOYMENT, entry_id=entry_id)
 
 
-async def readable(world: World, replica: Any) -> set[str]:
-    """Whoever can still be read from the store with any secret that is left."""
-    found: set[str] = set()
-    for name in await replica.snapshot.names(DEPLOYMENT):
-        for generation, secret in world.keys.secrets[DEPLOYMENT].items():
-            try:
-                batch = await replica.snapshot.read(DEPLOYMENT, name, ListSecret(secret, generation))
-            except Rejected:
-                continue
-            found |= {str(e.entry_id) for e in batch.entries}
-    return found
-
-
 async def test_a_removed_entry_is_out_of_force_everywhere_and_erased(world: World) -> None:
     one, other = await world.replica(), await world.replica()
     templates = unit(20, 1)
@@ -45,7 +32,7 @@ async def test_a_removed_entry_is_out_of_force_everywhere_and_erased(world: Worl
     before = await world.head(one)
     reply = await one.rpc.Remove(removing(ids[4]), None)
     for replica in (one, other):
-        gone = await replica.answers(templates[4], until=lambda r: r.decision == NO_MATCH)
+        gone = await replica.answers(templates[4], when=lambda r: r.decision == NO_MATCH)
         assert gone.decision == NO_MATCH
         assert (await replica.search(templates[5])).decision == PENDING
     after = await world.head(one)
@@ -53,7 +40,7 @@ async def test_a_removed_entry_is_out_of_force_everywhere_and_erased(world: Worl
     assert (reply.revision, after.generation) == (after.revision, before.generation + 1)
     assert after.digest != before.digest
     assert set(world.keys.secrets[DEPLOYMENT]) == {after.generation}
-    assert await readable(world, one) == set(ids) - {ids[4]}
+    assert await world.readable() == set(ids) - {ids[4]}
     assert {part_generation(n) for n in await one.snapshot.names(DEPLOYMENT)} == {after.generation}
 
     # Once more is nothing more; and what never was there is told.
@@ -70,7 +57,7 @@ async def test_a_draft_loses_it_as_well(world: World) -> None:
     replica = await world.replica()
     ids = await world.imported(replica, unit(3, 1))
     await replica.rpc.Remove(removing(ids[1]), None)
-    assert await readable(world, replica) == {ids[0], ids[2]}
+    assert await world.readable() == {ids[0], ids[2]}
     listed = await replica.rpc.List(pb.ListRequest(deployment=DEPLOYMENT), None)
     assert [e.entry_id for e in listed.entries] == [ids[0], ids[2]]
     # The subject may come again, with another entry.
@@ -85,11 +72,11 @@ async def test_the_last_entry_can_go(world: World) -> None:
     await replica.rpc.Remove(removing(ids[0]), None)
     assert (await replica.search(templates[0])).decision == NO_MATCH
     late = await world.replica()
-    assert (await late.answers(templates[0], until=lambda r: not r.refused)).decision == NO_MATCH
+    assert (await late.answers(templates[0], when=lambda r: not r.refused)).decision == NO_MATCH
 
 
 async def test_it_is_out_of_force_while_alerts_is_away_and_erased_when_it_is_back(
-    world: World, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
     replica = await world.replica()
@@ -102,12 +89,12 @@ async def test_it_is_out_of_force_while_alerts_is_away_and_erased_when_it_is_bac
     # One that starts now has to load the old parts, and leaves it out.
     world.keys.away = False
     late = await world.replica()
-    assert (await late.answers(templates[0], until=lambda r: not r.refused)).decision == NO_MATCH
+    assert (await late.answers(templates[0], when=lambda r: not r.refused)).decision == NO_MATCH
 
     async def erased() -> bool:
-        return not (await world.head(replica)).to_erase and ids[0] not in await readable(world, replica)
+        return not (await world.head(replica)).to_erase and ids[0] not in await world.readable()
 
-    await eventually(erased)
+    await until(erased)
 
 
 async def test_it_is_removed_even_where_the_list_cannot_be_loaded(world: World, monkeypatch: Any) -> None:
@@ -117,7 +104,7 @@ async def test_it_is_removed_even_where_the_list_cannot_be_loaded(world: World, 
     ids = await world.active(replica, templates)
     blind = await world.replica(keys=MemoryListKeys(away=True))
     await blind.rpc.Remove(removing(ids[2]), None)
-    gone = await replica.answers(templates[2], until=lambda r: r.decision == NO_MATCH)
+    gone = await replica.answers(templates[2], when=lambda r: r.decision == NO_MATCH)
     assert gone.decision == NO_MATCH
 
 
@@ -127,7 +114,7 @@ STEPS = ["rotate", "read", "write", "announce", "confirm", "discard"]
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_killed_at_any_step_the_next_life_finishes_it(
-    world: World, eventually: Any, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     monkeypatch.setattr("overt_match.adapters.sealed_snapshot.PART_BYTES", 1000)
     first = await world.replica()
@@ -158,25 +145,20 @@ async def test_killed_at_any_step_the_next_life_finishes_it(
     world.replicas.remove(first)
 
     next_life = await world.replica()
-    assert (await next_life.answers(templates[3], until=lambda r: not r.refused)).decision == NO_MATCH
+    assert (await next_life.answers(templates[3], when=lambda r: not r.refused)).decision == NO_MATCH
 
     async def erased() -> bool:
         return not (await world.head(next_life)).to_erase and next_life.erasure._idle.is_set()
 
-    await eventually(erased)
+    await until(erased)
     head = await world.head(next_life)
     assert head.size == 5
-    # Cut off between the head and the confirmation, the old secret lives until the next removal or the end.
-    left_until_later = (step == "announce" and after) or (step == "confirm" and not after)
-    assert (ids[3] in await readable(world, next_life)) == left_until_later
-    if left_until_later:
-        await next_life.rpc.Remove(removing(ids[4]), None)
-        assert not {ids[3], ids[4]} & await readable(world, next_life)
-    answer = await next_life.answers(templates[0], until=lambda r: not r.refused)
+    assert await world.readable() == set(ids) - {ids[3]}
+    answer = await next_life.answers(templates[0], when=lambda r: not r.refused)
     assert answer.decision == PENDING
 
 
-async def test_many_removals_at_once_by_two_replicas(world: World, eventually: Any) -> None:
+async def test_many_removals_at_once_by_two_replicas(world: World) -> None:
     one, other = await world.replica(), await world.replica()
     templates = unit(12, 1)
     ids = await world.active(one, templates)
@@ -187,10 +169,10 @@ async def test_many_removals_at_once_by_two_replicas(world: World, eventually: A
         head = await world.head(one)
         return not head.to_erase and len(world.keys.secrets[DEPLOYMENT]) == 1
 
-    await eventually(erased)
+    await until(erased)
     await one.erasure.idle()
     await other.erasure.idle()
-    assert await readable(world, one) == set(ids[6:])
+    assert await world.readable() == set(ids[6:])
     assert (await world.head(one)).size == 6
     for replica in (one, other):
         for template in templates[:6]:
@@ -222,7 +204,7 @@ async def test_a_lost_race_leaves_no_second_copy_under_the_new_secret(world: Wor
     await first
     await one.erasure.idle()
     await other.erasure.idle()
-    assert not {ids[0], ids[1]} & await readable(world, one)
+    assert not {ids[0], ids[1]} & await world.readable()
     assert (await world.head(one)).size == 4
 
 
@@ -234,4 +216,4 @@ async def test_the_store_is_away(world: World) -> None:
         await replica.rpc.Remove(removing(ids[0]), None)
     world.bus.broker.up()
     await replica.rpc.Remove(removing(ids[0]), None)
-    assert ids[0] not in await readable(world, replica)
+    assert ids[0] not in await world.readable()

@@ -75,9 +75,10 @@ def test_a_line_is_json_with_the_event_and_its_fields(lines: Lines) -> None:
     assert lines.last["at"].endswith("+00:00")
 
 
-def test_a_field_cannot_overwrite_the_head(lines: Lines) -> None:
-    log.info("greeted", service="another")
-    assert lines.last["service"] == "toy"
+@pytest.mark.parametrize("key", ["service", "at", "error_message", "wording"])
+def test_a_caller_cannot_set_what_telemetry_writes(lines: Lines, key: str) -> None:
+    with pytest.raises(Unclassified):
+        log.info("greeted", **{key: "another"})
 
 
 def test_debug_is_silent_unless_asked_for(lines: Lines, settings: ServiceSettings) -> None:

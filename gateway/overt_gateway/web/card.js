@@ -1,0 +1,140 @@
+// One alert, for comparing by eye. The score is out of the way on purpose: it tempts.
+
+import { get } from "/static/session.js";
+import { make, moment, time } from "/static/dom.js";
+
+/** Shows alerts one at a time in `place`, and lets go of the pictures of the one before. */
+export class Card {
+  #place;
+  #urls = [];
+  #loading = null;
+  #shown = null;
+
+  constructor(place) {
+    this.#place = place;
+  }
+
+  /** `cameras` gives a camera's name by id; `fresh`: it has just arrived. */
+  show(alert, cameras, fresh) {
+    const same = this.#shown?.id === alert.id;
+    const state = JSON.stringify(alert);
+    if (same && this.#shown.state === state) return;
+    this.#shown = { id: alert.id, state };
+    const camera = cameras(alert.camera);
+    if (same) {
+      // Seen again: only words change, the pictures stay where the eye is.
+      this.#place.querySelector(".when").replaceWith(when(alert));
+      this.#place.querySelector("details dl").replaceWith(technical(alert));
+      return;
+    }
+    this.#letGo();
+    const pictures = {
+      probe: frame(),
+      reference: frame(),
+      scene: frame(),
+    };
+    this.#place.replaceChildren(
+      make("article", { class: fresh ? "card fresh" : "card", "aria-labelledby": "card-title" },
+        make("header", {},
+          make("h2", { id: "card-title" }, alert.category_label,
+            alert.under_18 ? make("span", { class: "minor" }, "Under 18") : null),
+          when(alert)),
+        alert.reason ? make("p", { class: "why" }, alert.reason) : null,
+        make("div", { class: "pair" },
+          make("figure", {}, pictures.probe,
+            make("figcaption", {}, "Seen ", make("span", {}, `by ${camera}, ${time(alert.first_captured_at)}`))),
+          make("figure", {}, pictures.reference,
+            make("figcaption", {}, "On the list ", make("span", {}, alert.subject_ref)))),
+        make("p", { class: "look" },
+          "Look at ears, nose, mouth, chin, marks and scars. Hair, glasses, age and light may differ. " +
+          "Similar is not the same."),
+        make("figure", {}, pictures.scene,
+          make("figcaption", {}, "Scene ",
+            make("span", {}, "everybody else is blocked out for good"))),
+        make("dl", { class: "facts" },
+          ...fact("Reference", alert.subject_ref),
+          ...fact("Legal basis", alert.legal_basis),
+          ...fact("Camera", camera),
+          ...fact("Destroyed by", moment(alert.expires_at))),
+        make("details", {},
+          make("summary", {}, "Technical details"),
+          technical(alert))));
+    this.#load(alert, pictures, camera);
+  }
+
+  clear() {
+    this.#shown = null;
+    this.#letGo();
+    this.#place.replaceChildren();
+  }
+
+  #letGo() {
+    this.#loading?.abort();
+    this.#loading = null;
+    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
+  }
+
+  #load(alert, pictures, camera) {
+    if (!alert.evidence) return;
+    this.#loading = new AbortController();
+    const { signal } = this.#loading;
+    const words = {
+      probe: `The face seen by ${camera} at ${time(alert.first_captured_at)}`,
+      reference: `The reference picture of ${alert.subject_ref}`,
+      scene: `The scene at ${camera}, with one face marked`,
+    };
+    for (const [part, place] of Object.entries(pictures)) {
+      this.#picture(alert.evidence[part], words[part], signal).then(
+        (image) => {
+          if (signal.aborted) return;
+          place.replaceChildren(part === "scene" ? marked(image, alert.scene_face) : image);
+        },
+        (error) => {
+          if (!signal.aborted) place.replaceChildren(make("p", {}, `No picture: ${error.message}`));
+        });
+    }
+  }
+
+  async #picture(path, alt, signal) {
+    const answer = await get(path, { signal });
+    const blob = await answer.blob();
+    if (signal.aborted) throw new DOMException("no longer wanted", "AbortError");
+    const url = URL.createObjectURL(blob);
+    this.#urls.push(url);
+    const image = make("img", { alt, src: url });
+    await image.decode();
+    return image;
+  }
+}
+
+const frame = () => make("div", { class: "frame" }, make("p", {}, "Loading…"));
+
+const when = (alert) =>
+  make("p", { class: "when" },
+    time(alert.raised_at),
+    alert.sightings.length > 1
+      ? `, seen ${alert.sightings.length} times, last ${time(alert.sightings.at(-1).captured_at)}`
+      : "");
+
+const fact = (name, value) => (value ? [make("dt", {}, name), make("dd", {}, value)] : []);
+
+const technical = (alert) =>
+  make("dl", { class: "facts" },
+    ...fact("Similarity", `${alert.score.toFixed(3)} (raw cosine${alert.uncalibrated ? ", uncalibrated" : ""})`),
+    ...fact("Threshold", alert.threshold.toFixed(3)),
+    ...fact("Alert", alert.id),
+    ...fact("Entry", alert.entry_id));
+
+/** The scene with a box around the face, in fractions, so that it fits at any size. */
+function marked(image, face) {
+  const scene = make("div", { class: "scene" }, image);
+  if (face) {
+    const mark = make("div", { class: "mark", "aria-hidden": "true" });
+    mark.style.left = `${(100 * face.x) / image.naturalWidth}%`;
+    mark.style.top = `${(100 * face.y) / image.naturalHeight}%`;
+    mark.style.width = `${(100 * face.width) / image.naturalWidth}%`;
+    mark.style.height = `${(100 * face.height) / image.naturalHeight}%`;
+    scene.append(mark);
+  }
+  return scene;
+}

@@ -1,0 +1,135 @@
+"""The real gateway application on a real uvicorn, over fakes of what is behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+from overt.permissions import Role
+from overt.runtime import SystemClock
+from overt_gateway.auth import LoginCodes
+from overt_gateway.ports import CameraState, Part, Sight
+from overt_gateway.routes.v1.alert_stream import AlertFeeds
+from overt_gateway.server import HttpServer
+from overt_gateway.testing import FakePeers
+from overt_gateway.web_app import build_web_app
+
+
+@dataclass(slots=True)
+class Served:
+    """Where it listens and what it talks to."""
+
+    url: str
+    peers: FakePeers
+    feeds: AlertFeeds
+    codes: Path
+
+    def code(self, role: Role = Role.OPERATOR) -> str:
+        """A one-time login code."""
+        code = f"code-{role.value}-{datetime.now(UTC).timestamp()}"
+        line = {
+            "sha256": sha256(code.encode()).hexdigest(),
+            "role": role.value,
+            "expires": datetime.now(UTC).timestamp() + 600,
+        }
+        with self.codes.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        return code
+
+    def client(self, role: Role) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=self.peers.headers(role), trust_env=False)
+
+    async def start_deployment(self, deployment: str = "market", name: str = "Market day") -> None:
+        """Active, with two cameras and one entry."""
+        row = {
+            "image": "a.jpg",
+            "subject_ref": "case-2231",
+            "category": "wanted_by_court",
+            "legal_basis": "warrant 4411",
+            "image_source": "custody",
+            "reason": "failed to appear on 3 March",
+            "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+        }
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(row))
+        writer.writeheader()
+        writer.writerow(row)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("manifest.csv", table.getvalue())
+            packed.writestr("a.jpg", b"x")
+        cameras = [{"id": "gate", "name": "North gate"}, {"id": "west", "name": "West door"}]
+        path = f"/v1/deployments/{deployment}"
+        async with self.client(Role.APPLICANT) as applicant:
+            body = {"name": name, "id": deployment, "cameras": cameras}
+            (await applicant.post("/v1/deployments", json=body)).raise_for_status()
+            upload = {"archive": ("list.zip", archive.getvalue())}
+            (await applicant.post(f"{path}/list/import", files=upload)).raise_for_status()
+        async with self.client(Role.OPERATOR) as operator:
+            (await operator.post(f"{path}/start")).raise_for_status()
+
+    def see(self, deployment: str = "market", camera: str = "gate", *, faces: int = 128, frames: int = 41_230) -> None:
+        """Ingest says that a camera sees."""
+        state = CameraState(Sight.SEEING, "", 24.9, 12.2, faces, frames, datetime.now(UTC))
+        self.peers.sights.note(deployment, camera, state)
+
+    def lose(self, deployment: str = "market", camera: str = "west", reason: str = "detect_away") -> None:
+        """Ingest says that a camera is blind."""
+        self.peers.sights.note(deployment, camera, CameraState(Sight.BLIND, reason, 12.0, 0.0, 3, 900))
+
+
+@contextlib.asynccontextmanager
+async def served_gateway(
+    folder: Path,
+    *,
+    heartbeat: timedelta = timedelta(seconds=10),
+    stall: timedelta = timedelta(seconds=15),
+    listen: str = "127.0.0.1:0",
+) -> AsyncIterator[Served]:
+    """Runs until the block ends, then drains like the process does."""
+    codes = folder / "login-codes"
+    codes.touch()
+    clock = SystemClock()
+    peers = FakePeers(clock=clock, codes=LoginCodes(codes, clock))
+    peers.feeds = AlertFeeds(alerts=peers.alerts, clock=clock, heartbeat=heartbeat, stall=stall)
+    app, _ = build_web_app(peers.parts())
+    server = HttpServer(app, listen, drain_seconds=5)
+    serving = asyncio.create_task(server.run(), name="serve")
+    try:
+        yield Served(await server.open(), peers, peers.feeds, codes)
+    finally:
+        peers.feeds.stop()
+        server.refuse_new()
+        await asyncio.wait_for(serving, 10)
+
+
+def evidence_pictures() -> Mapping[Part, bytes]:
+    """Of a person in a picture that an installed package ships; everybody else is blocked out."""
+    data = np.frombuffer(files("insightface").joinpath("data/images/t1.jpg").read_bytes(), np.uint8)
+    scene = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert scene is not None
+    x, y, width, height = SCENE_FACE
+    margin = width // 2
+    probe = scene[y - margin : y + height + margin, x - margin : x + width + margin].copy()
+    reference = cv2.convertScaleAbs(cv2.flip(probe, 1), alpha=1.1, beta=12)
+    for left, top, right, bottom in _OTHERS:
+        scene[top:bottom, left:right] = scene[top:bottom, left:right].mean(axis=(0, 1)).astype(np.uint8)
+    pictures = {Part.PROBE: probe, Part.REFERENCE: reference, Part.SCENE: scene}
+    return {part: cv2.imencode(".jpg", picture)[1].tobytes() for part, picture in pictures.items()}
+
+
+SCENE_FACE = (1000, 305, 100, 130)
+_OTHERS: tuple[tuple[int, int, int, int], ...] = ()
