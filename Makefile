@@ -27,7 +27,7 @@ system: $(STAMP) ## the Debian packages that some tests need (a browser, an RTSP
 	@sh scripts/system-packages.sh
 
 test: $(STAMP) system ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not bench"
 
 test-fast: $(STAMP) ## the tests without processes, for while you work
 	@$(BIN)/python -m pytest -m "unit or contract"
@@ -52,8 +52,14 @@ check-proto: $(STAMP) ## fail if libs/overt/api is not what proto/ says
 lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	@$(LOCK) pyproject.toml -o requirements.lock
 
-bench: $(STAMP) ## figures (none yet: see CHANGELOG)
+bench: $(STAMP) ## figures: search latency and recall of the list index
 	@$(BIN)/python -m pytest -m bench tests/bench
+
+soak: $(STAMP) ## memory of every service over ten minutes (MINUTES=10)
+	@$(BIN)/python -m overt_lab.soak --minutes $(or $(MINUTES),10)
+
+chaos: $(STAMP) ## kill -9 at random while people walk (KILLS=20 SEED=1)
+	@$(BIN)/python -m overt_lab.chaos --kills $(or $(KILLS),20) --seed $(or $(SEED),1)
 
 clean: ## remove the environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

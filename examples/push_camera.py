@@ -9,6 +9,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from fractions import Fraction
 
 import av
 import grpc
@@ -21,12 +22,13 @@ async def frames(clip: str) -> AsyncIterator[ingest_pb2.Frame]:
         stream = container.streams.video[0]
         jpeg = av.CodecContext.create("mjpeg", "w")
         jpeg.width, jpeg.height, jpeg.pix_fmt = stream.width, stream.height, "yuvj420p"
-        jpeg.time_base, jpeg.options = 1 / stream.average_rate, {"qmin": "2", "qmax": "3"}
+        rate = stream.average_rate or Fraction(25)
+        jpeg.time_base, jpeg.options = Fraction(1, rate), {"qmin": "2", "qmax": "3"}
         start = asyncio.get_running_loop().time()
         for number, picture in enumerate(container.decode(stream), start=1):
             packet = jpeg.encode(picture.reformat(format="yuvj420p"))[0]
             frame = ingest_pb2.Frame(sequence=number, jpeg=bytes(packet))
-            due = start + number / float(stream.average_rate)
+            due = start + number / float(rate)
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
             frame.captured_at.GetCurrentTime()
             yield frame

@@ -93,8 +93,8 @@ async def _up(options: Options) -> None:
 Runs unauthorised: development. Ctrl-C stops everything.""")
         await stop.wait()
         click.echo("overt: stopping")
-    finally:
         note.unlink(missing_ok=True)
+    finally:
         await machine.down()
 
 

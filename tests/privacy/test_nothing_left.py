@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
-from overt.bus import connect
-from overt.subjects import EVIDENCE, Service
+from overt.bus import BusAddress, connect
+from overt.subjects import LEDGER, Service
 from overt.testing.forensics import Finding, scan
 from overt_lab.camera import Clip, Picture
 from overt_lab.demo.cli import SEED, THRESHOLD, builtin_list
@@ -100,11 +100,10 @@ async def test_nothing_of_passers_by_is_left(tmp_path: Path, short_tmp: Path) ->
 
 
 async def _publish(machine: Machine, data: bytes) -> None:
-    """As a careless ingest would."""
-    url = machine.nats_url
-    password = machine.layout.password(Service.INGEST).read_text()
-    bus = await connect(url, "ingest", password, name="test")
+    """As a careless ingest would. (Into the evidence stream it would not last: alerts erases poison.)"""
+    password = machine.layout.password(Service.INGEST)
+    bus = await connect(BusAddress(machine.nats_url, Service.INGEST, password.read_text()), name="test")
     try:
-        await bus.append(EVIDENCE.of(DEPLOYMENT, "square"), data)
+        await bus.append(LEDGER.of(DEPLOYMENT, "square"), data)
     finally:
         await bus.close()

@@ -1,4 +1,4 @@
-"""The alerts service with faults: `python alerts_main.py K` kills itself (-9) at the K-th step that changes anything.
+"""The alerts service with faults: `python -m support.alerts_main K` kills itself (-9) at the K-th step that changes it.
 
 Everything else is the real service. 0: never. Redelivery is quick, so that a test need not wait half a minute.
 """

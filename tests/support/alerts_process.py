@@ -24,7 +24,7 @@ from overt.api.control.v1 import control_pb2
 from overt.bus import NatsBus, connect
 from overt.permissions import Role
 from overt.rpc import connect as dial
-from overt.subjects import DEPLOYMENTS, Service
+from overt.subjects import DEPLOYMENTS, EVIDENCE, Service
 from overt.testing.rpc import Tokens
 from support.evidence import Sighted
 from support.nats import NatsServer
@@ -59,8 +59,8 @@ class AlertsProcess:
         return path.read_text() if path.exists() else ""
 
     def launch(self, *, kill_at: int | None = None) -> None:
-        """Does not wait. `kill_at`: see alerts_main.py; None: the service as it is shipped."""
-        command = ["-m", "overt_alerts"] if kill_at is None else [str(_HERE / "alerts_main.py"), str(kill_at)]
+        """Does not wait. `kill_at`: see alerts_main; None: the service as it is shipped."""
+        command = ["-m", "overt_alerts"] if kill_at is None else ["-m", "support.alerts_main", str(kill_at)]
         (self.directory / "address").unlink(missing_ok=True)
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -87,12 +87,16 @@ class AlertsProcess:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def was_killed(self) -> bool:
+        return self.process is not None and self.process.poll() == -signal.SIGKILL
+
     async def start(self, *, kill_at: int | None = None) -> None:
         """Returns when it is ready, or, with `kill_at`, when it has ended."""
         self.launch(kill_at=kill_at)
         until = time.monotonic() + _READY_SECONDS
         while not self.is_ready():
-            if not self.is_alive and kill_at:
+            if kill_at and self.was_killed:
                 return
             if not self.is_alive or time.monotonic() > until:
                 self.kill()
@@ -176,6 +180,12 @@ class AlertsProcess:
             for one in sighted:
                 message_id = one.message_id if deduplicated else None
                 await ingest.append(one.subject, one.message(), message_id=message_id)
+
+    async def is_taken_in(self, *sighted: Sighted) -> bool:
+        """Whether none of this evidence is left in the stream."""
+        async with self.bus(Service.ALERTS) as bus:
+            there = [await bus.last(EVIDENCE, one.deployment, one.subject) for one in sighted]
+        return there == [None] * len(there)
 
     async def listed(self, deployment: str) -> list[pb.Alert]:
         async with self.alerts() as alerts:

@@ -131,5 +131,13 @@ def evidence_pictures() -> Mapping[Part, bytes]:
     return {part: cv2.imencode(".jpg", picture)[1].tobytes() for part, picture in pictures.items()}
 
 
-SCENE_FACE = (1000, 305, 100, 130)
-_OTHERS: tuple[tuple[int, int, int, int], ...] = ()
+SCENE_FACE = (466, 262, 118, 140)
+"""x, y, width, height of the man in the middle."""
+_OTHERS = (
+    (50, 240, 175, 420),
+    (255, 125, 385, 285),
+    (735, 320, 870, 490),
+    (885, 35, 1045, 220),
+    (1120, 245, 1240, 410),
+)
+"""left, top, right, bottom of everybody else."""

@@ -32,7 +32,7 @@ def unit(count: int, seed: int, length: int = LENGTH) -> NDArray[np.float32]:
 
 def like(template: NDArray[np.float32], cosine: float, seed: int = 0) -> NDArray[np.float32]:
     """A unit vector at just this cosine to `template`."""
-    other = np.random.default_rng(seed).standard_normal(template.shape)
+    other = np.random.default_rng([seed, 815]).standard_normal(template.shape)
     aside = other - template * (other @ template)
     aside /= np.linalg.norm(aside)
     return (cosine * template + np.sqrt(1 - cosine**2) * aside).astype(np.float32)

@@ -3,13 +3,14 @@
 import { at, make, say, time } from "/static/dom.js";
 import { Card } from "/static/card.js";
 import { getJson } from "/static/session.js";
-import { follow } from "/static/stream.js";
+import { follow, pause } from "/static/stream.js";
 
 const SEES_PICTURES = ["operator", "engagement_officer"];
+const LOOK_EVERY_MS = 10_000;
 const SEES_ALERTS = [...SEES_PICTURES, "auditor"];
 
 export class Alerts {
-  #card = new Card(at("alert"));
+  #card;
   #known = new Map();
   #chosen = null; // null: whatever is newest
   #unread = 0;
@@ -21,6 +22,7 @@ export class Alerts {
   constructor(deployment, role, cameras) {
     this.#deployment = deployment;
     this.#role = role;
+    this.#card = new Card(at("alert"), { pictures: SEES_PICTURES.includes(role) });
     this.#cameras = cameras;
     at("show-newest").onclick = () => this.#choose(null);
     this.#draw();
@@ -31,8 +33,15 @@ export class Alerts {
     if (!SEES_ALERTS.includes(this.#role)) return;
     const base = `/v1/deployments/${encodeURIComponent(this.#deployment)}/alerts`;
     const before = async () => this.#replace((await getJson(base, { signal })).alerts);
-    if (!SEES_PICTURES.includes(this.#role)) return before();
-    return follow(`${base}/stream`, {
+    if (!SEES_PICTURES.includes(this.#role)) {
+      // Who may not compare has no stream either: look now and then.
+      while (!signal.aborted) {
+        await before();
+        await pause(LOOK_EVERY_MS, signal);
+      }
+      return;
+    }
+    await follow(`${base}/stream`, {
       signal,
       live,
       before,
@@ -45,6 +54,10 @@ export class Alerts {
   close() {
     this.#known.clear();
     this.#card.clear();
+    at("list").replaceChildren();
+    at("list-nav").hidden = true;
+    at("news").hidden = true;
+    at("announce").textContent = "";
     at("show-newest").onclick = null;
     document.title = "Overt";
   }
@@ -121,8 +134,8 @@ export class Alerts {
             onclick: () => this.#choose(alert.id),
           },
             make("span", { class: "time" }, time(alert.raised_at)),
-            make("span", {}, `${alert.category_label}, ${alert.subject_ref}`),
-            make("span", { class: "from" }, this.#cameras(alert.camera))))));
+            make("span", {}, alert.category_label),
+            make("span", { class: "from" }, `${alert.subject_ref}, ${this.#cameras(alert.camera)}`)))));
     if (focused) at("list").querySelector(`[data-alert="${CSS.escape(focused)}"]`)?.focus();
   }
 }

@@ -9,9 +9,12 @@ export class Card {
   #urls = [];
   #loading = null;
   #shown = null;
+  #pictures;
 
-  constructor(place) {
+  /** `pictures`: whether this role may see them. */
+  constructor(place, { pictures }) {
     this.#place = place;
+    this.#pictures = pictures;
   }
 
   /** `cameras` gives a camera's name by id; `fresh`: it has just arrived. */
@@ -29,9 +32,9 @@ export class Card {
     }
     this.#letGo();
     const pictures = {
-      probe: frame(),
-      reference: frame(),
-      scene: frame(),
+      probe: this.#frame(),
+      reference: this.#frame(),
+      scene: this.#frame(),
     };
     this.#place.replaceChildren(
       make("article", { class: fresh ? "card fresh" : "card", "aria-labelledby": "card-title" },
@@ -68,6 +71,11 @@ export class Card {
     this.#place.replaceChildren();
   }
 
+  #frame() {
+    const words = this.#pictures ? "Loading…" : "Operators and engagement officers see this picture.";
+    return make("div", { class: "frame" }, make("p", {}, words));
+  }
+
   #letGo() {
     this.#loading?.abort();
     this.#loading = null;
@@ -75,7 +83,7 @@ export class Card {
   }
 
   #load(alert, pictures, camera) {
-    if (!alert.evidence) return;
+    if (!alert.evidence || !this.#pictures) return;
     this.#loading = new AbortController();
     const { signal } = this.#loading;
     const words = {
@@ -106,8 +114,6 @@ export class Card {
     return image;
   }
 }
-
-const frame = () => make("div", { class: "frame" }, make("p", {}, "Loading…"));
 
 const when = (alert) =>
   make("p", { class: "when" },

@@ -96,9 +96,9 @@ export class Room {
       counter("faces seen", count(seen)),
       counter("frames forgotten", count(forgotten)),
       counter("in flight", receipts ? count(ledger.in_flight) : "–"),
-      counter("the books", receipts ? (holds ? "✓ balance" : "✗ broken") : "–", receipts ? (holds ? "yes" : "no") : null));
+      counter("ledger", receipts ? (holds ? "✓ balances" : "✗ broken") : "–", receipts ? (holds ? "yes" : "no") : null));
     say(at("receipt"), receipts
-      ? `${count(ledger.retained)} frames kept as sealed evidence. ${ledger.final ? "The last receipts are in." : "In flight and the books are of the last receipt; one comes each minute."}`
+      ? `${count(ledger.retained)} frames kept as sealed evidence. ${ledger.final ? "The last receipts are in." : "In flight and ledger are of the last receipt; one comes each minute."}`
       : "No ledger receipt yet; the first comes when a camera opens.");
   }
 }

@@ -22,6 +22,8 @@ DEPLOYMENT = "demo"
 CAMERA = "square"
 _LATE_ALERT_S = 5.0  # how long an expected alert may take after the last frame
 _FINAL_LEDGER_S = 20.0
+_CAMERA_OPEN_S = 20.0
+_OPEN = ("waiting", "seeing", "blind")
 
 
 @dataclass(slots=True)
@@ -103,6 +105,15 @@ class Stage:
             raise Fatal(f"nobody could be put on the list: {reasons}")
         async with self._as(Role.OPERATOR) as operator:
             await operator.start(DEPLOYMENT)
+            await self._until_open(operator)
+
+    async def _until_open(self, operator: Gateway) -> None:
+        """Ingest hears of the start a moment later."""
+        deadline = time.monotonic() + _CAMERA_OPEN_S
+        while (await operator.cameras(DEPLOYMENT))[0]["sight"] not in _OPEN:
+            if time.monotonic() > deadline:
+                raise Fatal("the camera was not opened: see the log of ingest")
+            await asyncio.sleep(0.05)
 
     @contextlib.asynccontextmanager
     async def watching(self, on_alert: Callable[[SeenAlert], None]):  # type: ignore[no-untyped-def]

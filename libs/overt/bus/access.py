@@ -1,11 +1,20 @@
 """Who may say what to nats-server, computed from the contract table of overt.subjects.
 
+Two fences, one behind the other:
+
+* Every service has an account of its own; the streams are in an account that nobody logs in to (`STORE`). An
+  account sees of another only what is exported to it by name. Permissions alone would not do: a client chooses
+  the reply subject of its requests, and the server, not asking whether the client may publish there, would write
+  stored bytes of the client's choice into any stream (tests/integration/bus/test_nobody_forges.py).
+* Within its account, a user's permissions list the same subjects again, so that a mistake is refused with a word
+  instead of silence.
+
 A deployment's streams do not exist when the server starts, and a wildcard cannot stand for part of a name, so
 data in streams is scoped by *subject*: JetStream's API names the filter of a consumer, and the subject of a
 direct get, in the subject of the call itself. Pulling is scoped by the consumer's name, which is the service's.
 
-What a permission cannot scope, and who is trusted with it instead: alerts may create, change and empty any
-stream (it holds every key anyway).
+What cannot be scoped, and who is trusted with it: alerts may create, change and empty any stream (it holds every
+key anyway).
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ from dataclasses import dataclass
 
 from overt.bus.connection import inbox_of
 from overt.bus.kv import bucket_stream, bucket_subjects
+from overt.bus.wire import API
 from overt.subjects import BUCKETS, CORE, STREAMS, Service
 
 STEWARD = Service.ALERTS
@@ -22,56 +32,77 @@ STEWARD = Service.ALERTS
 LIST_KEEPER = Service.MATCH
 """The one that reads and writes the list's objects."""
 
-_STEWARDSHIP = (
-    "$JS.API.STREAM.CREATE.*",
-    "$JS.API.STREAM.UPDATE.*",
-    "$JS.API.STREAM.PURGE.*",
-    "$JS.API.STREAM.DELETE.*",
-    "$JS.API.STREAM.MSG.DELETE.*",
-)
+_JETSTREAM = "$JS.API."
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Subjects a user may publish and subscribe to; what is in neither is refused. `answers`: may also reply to
-    what it was asked, once for each question."""
+    """What one service may do; what is not in it is refused.
 
-    publish: tuple[str, ...]
-    subscribe: tuple[str, ...]
+    `core_out` and `core_in` are core subjects it publishes and listens to. `store` is what it may say to the
+    store's account: subjects of streams, JetStream's API, acknowledgements. `answers`: it may reply to what it
+    was asked, once for each question. `inbox`: where replies and pushed messages reach it; "" for none."""
+
+    core_out: tuple[str, ...]
+    core_in: tuple[str, ...]
+    store: tuple[str, ...]
     answers: bool
+    inbox: str
+
+    @property
+    def publish(self) -> tuple[str, ...]:
+        """In its own account, where the store's API has another name."""
+        return (*self.core_out, *(in_own_account(s) for s in self.store))
+
+    @property
+    def subscribe(self) -> tuple[str, ...]:
+        services = ("$SRV.PING", "$SRV.INFO", "$SRV.STATS") if self.answers else ()
+        asked = tuple(s for verb in services for s in (verb, f"{verb}.>"))
+        return (*self.core_in, *asked, *((self.inbox,) if self.inbox else ()))
+
+
+def in_own_account(subject: str) -> str:
+    """How a service calls a subject of the store. `$JS.API` of its own account is another JetStream's: one that
+    is not there, and that would answer first."""
+    return API + subject.removeprefix(_JETSTREAM) if subject.startswith(_JETSTREAM) else subject
 
 
 def access_of(service: Service) -> Access:
-    publish: list[str] = []
-    subscribe: list[str] = []
-    answers = False
-    for core in CORE:
-        if service in core.publishers:
-            publish.append(core.every)
-        if service in core.subscribers:
-            subscribe.append(core.every)
-            if core.queue:
-                answers = True
-                for verb in ("PING", "INFO", "STATS"):
-                    subscribe += [f"$SRV.{verb}", f"$SRV.{verb}.>"]
-    for spec in STREAMS:
-        if service in spec.publishers:
-            publish.append(spec.every)
-        if service in spec.readers:
-            publish += [f"$JS.API.CONSUMER.CREATE.*.*.{spec.every}", f"$JS.API.DIRECT.GET.*.{spec.every}"]
-    if any(service in spec.readers for spec in STREAMS):
-        publish += [
-            f"$JS.API.CONSUMER.MSG.NEXT.*.{service.value}",
-            f"$JS.ACK.*.{service.value}.>",
-        ]
+    core_out = tuple(c.every for c in CORE if service in c.publishers)
+    listened = [c for c in CORE if service in c.subscribers]
+    store = (*_streams_of(service), *_buckets_of(service), *_offices_of(service))
+    return Access(
+        core_out=core_out,
+        core_in=tuple(c.every for c in listened),
+        store=store,
+        answers=any(c.reply for c in listened),
+        inbox=f"{inbox_of(service.value)}.>" if core_out or listened or store else "",
+    )
+
+
+def _streams_of(service: Service) -> list[str]:
+    subjects = [spec.every for spec in STREAMS if service in spec.publishers]
+    read = [spec.every for spec in STREAMS if service in spec.readers]
+    for every in read:
+        subjects += [f"$JS.API.CONSUMER.CREATE.*.*.{every}", f"$JS.API.DIRECT.GET.*.{every}"]
+    if read:
+        subjects += [f"$JS.API.CONSUMER.MSG.NEXT.*.{service.value}", f"$JS.ACK.*.{service.value}.>"]
+    return subjects
+
+
+def _buckets_of(service: Service) -> list[str]:
+    subjects = [bucket_subjects(b) for b in BUCKETS if service in b.writers]
     for bucket in BUCKETS:
-        stream, subjects = bucket_stream(bucket), bucket_subjects(bucket)
-        if service in bucket.writers:
-            publish.append(subjects)
         if service in bucket.readers:
-            publish += [f"$JS.API.CONSUMER.CREATE.{stream}.*.{subjects}", f"$JS.API.DIRECT.GET.{stream}.{subjects}"]
+            stream, every = bucket_stream(bucket), bucket_subjects(bucket)
+            subjects += [f"$JS.API.CONSUMER.CREATE.{stream}.*.{every}", f"$JS.API.DIRECT.GET.{stream}.{every}"]
+    return subjects
+
+
+def _offices_of(service: Service) -> list[str]:
+    subjects: list[str] = []
     if service is LIST_KEEPER:
-        publish += [
+        subjects += [
             "$O.*.C.>",
             "$O.*.M.>",
             "$JS.API.CONSUMER.CREATE.*.*.$O.*.M.>",
@@ -79,7 +110,11 @@ def access_of(service: Service) -> Access:
             "$JS.API.DIRECT.GET.*.$O.*.M.>",
         ]
     if service is STEWARD:
-        publish += _STEWARDSHIP
-    if publish or subscribe:
-        subscribe.append(f"{inbox_of(service.value)}.>")
-    return Access(tuple(publish), tuple(subscribe), answers)
+        subjects += [
+            "$JS.API.STREAM.CREATE.*",
+            "$JS.API.STREAM.UPDATE.*",
+            "$JS.API.STREAM.PURGE.*",
+            "$JS.API.STREAM.DELETE.*",
+            "$JS.API.STREAM.MSG.DELETE.*",
+        ]
+    return subjects

@@ -7,12 +7,13 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from overt.bus.access import Access, access_of
+from overt.bus.access import Access, access_of, in_own_account
 from overt.bus.wire import HEADER_ROOM
 from overt.errors import Fatal
-from overt.subjects import MAX_MESSAGE_BYTES, Service
+from overt.subjects import CORE, MAX_MESSAGE_BYTES, Service
 
 STORE_KEY_VARIABLE: Final = "OVERT_NATS_STORE_KEY"
+_STORE: Final = "STORE"
 
 
 def password_variable(service: Service) -> str:
@@ -40,7 +41,8 @@ def server_config(
     tls_key_file: Path | str | None = None,
     tls_ca_file: Path | str | None = None,
 ) -> str:
-    """The text of nats-server.conf: one user per Service, each with what overt.subjects gives it and no more.
+    """The text of nats-server.conf: one account and user per Service, each with what overt.subjects gives it and no
+    more (see overt.bus.access).
 
     `port` -1 is a free one, written to `ports_file_dir` as `nats-server_PID.ports` (JSON). `monitor_port` opens
     /healthz on `host`. `store_key_variable` names the environment variable with the key of JetStream's file
@@ -77,16 +79,69 @@ def server_config(
         if tls_ca_file is not None:
             lines += [f"  ca_file: {_quoted(str(tls_ca_file))}", "  verify: true"]
         lines.append("}")
-    lines += ["authorization {", "  timeout: 2", "  users: ["]
-    for service in Service:
-        lines += _user(service, access_of(service))
-    lines += ["  ]", "}"]
+    lines += _accounts()
     return "\n".join(lines) + "\n"
+
+
+def _accounts() -> list[str]:
+    """One account a service, and one for the streams that nobody logs in to."""
+    access = {service: access_of(service) for service in Service}
+    exports: dict[str, list[str]] = {_STORE: [], **{s.name: [] for s in Service}}
+    imports: dict[str, list[str]] = {s.name: [] for s in Service}
+    for subject, askers in _by_subject(access).items():
+        # A pull is answered with many messages, any other call with one.
+        many = "MSG.NEXT" in subject
+        exports[_STORE].append(_export("service", subject, askers, ", response_type: stream" if many else ""))
+        for asker in askers:
+            imports[asker].append(_import("service", _STORE, subject, in_own_account(subject)))
+    for service in Service:
+        if access[service].store:
+            inbox = access[service].inbox
+            exports[_STORE].append(_export("stream", inbox, [service.name]))
+            imports[service.name].append(_import("stream", _STORE, inbox))
+    for core in CORE:
+        # A question goes to the one who answers; what is told goes from the one who tells.
+        kind = "service" if core.reply else "stream"
+        owners, others = core.publishers, core.subscribers
+        if core.reply:
+            owners, others = others, owners
+        for owner in sorted(owners):
+            exports[owner.name].append(_export(kind, core.every, sorted(o.name for o in others)))
+            for other in sorted(others):
+                imports[other.name].append(_import(kind, owner.name, core.every))
+    lines = ["accounts {", f"  {_STORE} {{", "    jetstream: enabled"]
+    lines += [*_block("exports", exports[_STORE]), "  }"]
+    for service in Service:
+        lines += [f"  {service.name} {{", *_user(service, access[service])]
+        lines += [*_block("exports", exports[service.name]), *_block("imports", imports[service.name]), "  }"]
+    return [*lines, "}"]
+
+
+def _by_subject(access: dict[Service, Access]) -> dict[str, list[str]]:
+    """The accounts that may use each subject of the store."""
+    found: dict[str, list[str]] = {}
+    for service, has in access.items():
+        for subject in has.store:
+            found.setdefault(subject, []).append(service.name)
+    return found
+
+
+def _export(kind: str, subject: str, accounts: list[str], more: str = "") -> str:
+    return f"{{ {kind}: {_quoted(subject)}, accounts: [{', '.join(accounts)}]{more} }}"
+
+
+def _import(kind: str, account: str, subject: str, to: str | None = None) -> str:
+    renamed = f", to: {_quoted(to)}" if to not in (None, subject) else ""
+    return f"{{ {kind}: {{ account: {account}, subject: {_quoted(subject)} }}{renamed} }}"
+
+
+def _block(name: str, entries: list[str]) -> list[str]:
+    return [f"    {name}: [", *(f"      {e}" for e in entries), "    ]"]
 
 
 def _user(service: Service, access: Access) -> list[str]:
     lines = [
-        "    {",
+        "    users: [ {",
         f"      user: {service.value}",
         f"      password: ${password_variable(service)}",
         "      permissions: {",
@@ -95,7 +150,7 @@ def _user(service: Service, access: Access) -> list[str]:
     ]
     if access.answers:
         lines.append('        allow_responses: { max: 1, expires: "30s" }')
-    return [*lines, "      }", "    }"]
+    return [*lines, "      }", "    } ]"]
 
 
 def _allowed(subjects: tuple[str, ...]) -> str:
@@ -104,5 +159,5 @@ def _allowed(subjects: tuple[str, ...]) -> str:
     return "{ allow: [" + ", ".join(_quoted(s) for s in subjects) + "] }"
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str | None) -> str:
     return json.dumps(text)

@@ -12,19 +12,20 @@ import json
 import random
 import re
 import secrets
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nats.aio.client import PING_PROTO, Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import ConnectionClosedError, Error, MaxPayloadError, NoServersError, SlowConsumerError
 
-from overt.bus.wire import HEADER_ROOM, what_of
+from overt.bus.wire import API, HEADER_ROOM, what_of
 from overt.errors import Fatal, Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import MAX_MESSAGE_BYTES
@@ -38,9 +39,13 @@ _CONNECT_SECONDS = 2
 # A server that hangs (rather than goes) is noticed after two unanswered pings.
 _PING_SECONDS = 2
 _FLUSH_SECONDS = 2
+_UNSENT_MILLISECONDS = 5000
 _PENDING_BYTES = 8 * 1024 * 1024
-_API = "$JS.API."
 _REFUSED_SUBSCRIPTION = re.compile(r'permissions violation for subscription to "([^"]*)"')
+
+
+GONE: Final = (Error, OSError)
+"""What nats-py raises when the server is not there: its own errors, or the socket's."""
 
 
 class ApiError(Exception):
@@ -116,8 +121,8 @@ class Connection:
             subscription = await self.client.subscribe(
                 subject, cb=callback, pending_msgs_limit=messages, pending_bytes_limit=size
             )
-        except Error as error:
-            raise Retryable(f"cannot listen on the bus: {type(error).__name__}") from error
+        except GONE as error:
+            raise Retryable(f"cannot listen on the bus ({type(error).__name__})") from error
         await self.heard(subscription)
         return subscription
 
@@ -138,7 +143,7 @@ class Connection:
             await self.client.publish(subject, data, reply=reply, headers=headers or None)
         except MaxPayloadError as error:
             raise self._too_large() from error
-        except Error as error:
+        except GONE as error:
             raise Retryable(f"the bus is not connected ({type(error).__name__})") from error
 
     async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None = None, *, timeout: timedelta) -> Msg:
@@ -147,8 +152,10 @@ class Connection:
         waiting = _Waiting(asyncio.get_running_loop().create_future(), subject)
         self._waiting[token] = waiting
         try:
+            # Outside the timeout: nats-py swallows a cancellation while it waits for room to write, which is at
+            # most _FLUSH_SECONDS.
+            await self.send(subject, data, headers, reply=f"{self._inbox}.{token}")
             async with asyncio.timeout(timeout.total_seconds()):
-                await self.send(subject, data, headers, reply=f"{self._inbox}.{token}")
                 message = await waiting.reply
         except TimeoutError:
             raise Retryable(f"no answer from {what_of(subject)} within {timeout.total_seconds():g} s") from None
@@ -163,7 +170,7 @@ class Connection:
     async def api(self, subject: str, body: object = None, *, timeout: timedelta = timedelta(seconds=5)) -> Any:
         """A call of JetStream's API, answered in JSON. ApiError if it says no."""
         data = b"" if body is None else json.dumps(body).encode()
-        answer = json.loads((await self.ask(_API + subject, data, timeout=timeout)).data)
+        answer = json.loads((await self.ask(API + subject, data, timeout=timeout)).data)
         if error := answer.get("error"):
             raise ApiError(int(error.get("err_code", 0)), str(error.get("description", "")))
         return answer
@@ -189,7 +196,7 @@ class Connection:
             self.client._remove_sub(subscription._id)
             if wait and not subscription._closed:
                 await subscription._pending_queue.join()
-        except Error:
+        except GONE:
             pass
         finally:
             self.client._remove_sub(subscription._id)
@@ -210,7 +217,10 @@ class Connection:
         try:
             await self.client._send_command(PING_PROTO)
             await self.client._flush_pending()
-            await asyncio.wait([pong, gone], timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {pong, gone}
+            await asyncio.wait(either, timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        except GONE:
+            pass
         finally:
             gone.cancel()
 
@@ -220,14 +230,17 @@ class Connection:
         try:
             async with asyncio.timeout(5):
                 await self.client.close()
-        except (Error, OSError):
-            pass
+        except GONE:
+            # It may have stopped half way, with tasks left behind.
+            for subscription in self.client._subs.values():
+                subscription._stop_processing()
 
     async def until_lost(self) -> None:
         await self._lost_for_good.wait()
 
     async def start(self) -> None:
         """Call once, connected."""
+        self._bound_silence()
         await self.listen(f"{self._inbox}.*", self._replied, messages=65536)
         gauge(Metric.BUS_CONNECTED, 1)
 
@@ -237,15 +250,14 @@ class Connection:
         self._fail_waiting("the connection to the bus was lost")
         if not self._closing:
             log.warning("bus_lost")
-            if self._on_loss:
-                self._on_loss()
+            _call(self._on_loss)
 
     async def returned(self) -> None:
+        self._bound_silence()
         self._gone.clear()
         gauge(Metric.BUS_CONNECTED, 1)
         log.info("bus_back")
-        if self._on_return:
-            self._on_return()
+        _call(self._on_return)
 
     async def closed(self) -> None:
         if not self._closing:
@@ -266,13 +278,23 @@ class Connection:
             log.error("bus_refused", error=type(error).__name__)
         elif isinstance(error, SlowConsumerError):
             count(Metric.BUS_MESSAGES, what=what_of(error.subject), outcome="dropped")
-        elif not isinstance(error, OSError | TimeoutError):
-            log.debug("bus_trouble", error=type(error).__name__)
+        elif "authorization violation" in text.lower():
+            log.error("bus_user_refused")
+        elif not isinstance(error, OSError):
+            log.info("bus_trouble", error=type(error).__name__)
 
     async def _replied(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject.rpartition(".")[2])
         if waiting and not waiting.reply.done():
             waiting.reply.set_result(message)
+
+    def _bound_silence(self) -> None:
+        """nats-py closes a lost connection only once what it wrote is sent, which a server that hangs, or a network
+        that is cut, would put off for many minutes: the kernel gives up sooner."""
+        writer = getattr(self.client._transport, "_io_writer", None)
+        connected = writer.get_extra_info("socket") if writer else None
+        if connected is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNSENT_MILLISECONDS)
 
     def _fail_waiting(self, why: str) -> None:
         for waiting in self._waiting.values():
@@ -280,13 +302,22 @@ class Connection:
                 waiting.reply.set_exception(Retryable(why))
 
     def _check_size(self, data: bytes, headers: dict[str, str] | None) -> None:
-        room = sum(len(k) + len(v) + 4 for k, v in headers.items()) + 16 if headers else 0
+        room = sum(len(k) + len(v.encode()) + 4 for k, v in headers.items()) + 16 if headers else 0
         if len(data) > MAX_MESSAGE_BYTES or len(data) + room > self.client.max_payload:
             raise self._too_large()
 
     def _too_large(self) -> Rejected:
         most = min(MAX_MESSAGE_BYTES, self.client.max_payload - HEADER_ROOM)
         return Rejected(Reason.MESSAGE_TOO_LARGE, f"a message on the bus is at most {most} bytes")
+
+
+def _call(callback: Callable[[], None] | None) -> None:
+    """What it raises would end nats-py's reconnecting task."""
+    if callback is not None:
+        try:
+            callback()
+        except Exception:
+            log.exception("bus_callback_failed")
 
 
 def _not_allowed(subject: str) -> Rejected:
@@ -332,12 +363,12 @@ async def open_connection(
             pending_size=_PENDING_BYTES,
             flush_timeout=_FLUSH_SECONDS,
         )
-    except (Error, OSError, TimeoutError) as error:
+    except GONE as error:
         if "authorization violation" in f"{error} {connection.last_error}".lower():
             raise Fatal(
                 f"nats-server refuses the user {address.user!r}: check OVERT_NATS_USER and OVERT_NATS_PASSWORD_FILE"
             ) from None
-        if not isinstance(error, NoServersError | ConnectionClosedError | OSError | TimeoutError):
+        if not isinstance(error, NoServersError | ConnectionClosedError | OSError):
             log.debug("bus_trouble", error=type(error).__name__)
         raise Retryable("no nats-server answers at OVERT_NATS_URL") from None
     client.options["max_reconnect_attempts"] = -1

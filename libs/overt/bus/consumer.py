@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
 
 from overt.bus.connection import ApiError, Connection
 from overt.bus.port import Delivery
-from overt.bus.wire import traceparent_of, what_of
+from overt.bus.wire import API, traceparent_of, what_of
 from overt.errors import OvertError, Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import DEAD, StreamSubject
@@ -113,7 +114,9 @@ class Consumer:
     async def start(self) -> None:
         """Retryable if there is no such stream."""
         await self._find()
-        self._pulling = asyncio.create_task(self._pull(), name=f"consume {self._stream}")
+        inbox = self._connection.new_inbox()
+        listening = await self._connection.listen(inbox, self._arrived.put, messages=4096)
+        self._pulling = asyncio.create_task(self._pull(inbox, listening), name=f"consume {self._stream}")
 
     async def close(self) -> None:
         pulling, self._pulling = self._pulling, None
@@ -156,9 +159,7 @@ class Consumer:
         except ApiError as error:
             raise Retryable(f"cannot consume {self._stream}: {error}") from None
 
-    async def _pull(self) -> None:
-        inbox = self._connection.new_inbox()
-        listening = await self._connection.listen(inbox, self._arrived.put, messages=4096)
+    async def _pull(self, inbox: str, listening: NatsSubscription) -> None:
         try:
             while True:
                 try:
@@ -178,7 +179,7 @@ class Consumer:
             self._room.clear()
             await self._room.wait()
         await self._connection.send(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}",
+            f"{API}CONSUMER.MSG.NEXT.{self._stream}.{self._durable}",
             json.dumps(
                 {
                     "batch": room,
@@ -194,6 +195,8 @@ class Consumer:
                 async with asyncio.timeout(_SILENCE_SECONDS):
                     message = await self._arrived.get()
             except TimeoutError:
+                # The server says nothing either when the consumer, with its stream, is gone.
+                await self._find()
                 return
             if message.reply.startswith(_ACK):
                 room -= 1

@@ -9,12 +9,11 @@ from time import perf_counter
 from google.protobuf.message import Message
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
-from nats.errors import Error
 from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import Service
 
-from overt.bus.connection import Connection
+from overt.bus.connection import GONE, Connection
 from overt.bus.port import Handler, P, Req
 from overt.bus.wire import decoded, encoded, error_headers, traceparent_of, what_of
 from overt.errors import OvertError, Rejected, Retryable
@@ -101,8 +100,8 @@ class Server:
             await service.add_endpoint(
                 name=name, subject=subject.every, queue_group=subject.queue or name, handler=accept
             )
-        except Error as error:
-            raise Retryable(f"cannot serve on the bus: {type(error).__name__}") from error
+        except GONE as error:
+            raise Retryable(f"cannot serve on the bus ({type(error).__name__})") from error
         await connection.heard(*_subscriptions(service))
         return cls(connection, service, tasks)
 

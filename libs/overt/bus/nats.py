@@ -28,6 +28,7 @@ from overt.telemetry import Metric, get_logger, observe
 log = get_logger(__name__)
 
 DRAIN_TIME: Final = timedelta(seconds=5)
+_AT_ONCE: Final = timedelta(milliseconds=100)
 
 S = TypeVar("S", bound=Subscription)
 
@@ -158,16 +159,21 @@ class NatsBus(Bus):
         return NatsSteward(self._connection)
 
     async def drain(self) -> None:
-        closing, self._subscriptions = self._subscriptions, []
-        try:
-            async with asyncio.timeout(self._drain_time.total_seconds()):
-                await asyncio.gather(*(s.close() for s in closing))
-        except TimeoutError:
-            log.warning("bus_drain_cut_short", seconds=self._drain_time.total_seconds())
+        await self._close_subscriptions(self._drain_time)
         await self._connection.flush()
 
     async def close(self) -> None:
+        # Without a drain before it, what is at work is cut off and given back.
+        await self._close_subscriptions(_AT_ONCE)
         await self._connection.close()
+
+    async def _close_subscriptions(self, within: timedelta) -> None:
+        closing, self._subscriptions = self._subscriptions, []
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await asyncio.gather(*(s.close() for s in closing))
+        except TimeoutError:
+            log.warning("bus_drain_cut_short", seconds=within.total_seconds())
 
     def _kept(self, subscription: S) -> S:
         self._subscriptions.append(subscription)

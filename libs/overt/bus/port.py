@@ -228,4 +228,4 @@ class Bus(Protocol):
         because the server is away. Publishing still works after it."""
 
     async def close(self) -> None:
-        """Drops the connection. Idempotent."""
+        """Cuts off what is still at work (after drain: nothing) and drops the connection. Idempotent."""

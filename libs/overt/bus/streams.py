@@ -18,6 +18,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from overt.bus.connection import ApiError, Connection
 from overt.bus.port import Stored
+from overt.bus.wire import API
 from overt.errors import Retryable
 
 HEARTBEAT: Final = timedelta(milliseconds=500)
@@ -29,7 +30,7 @@ WRONG_REVISION: Final = frozenset({10071, 10164})
 
 async def newest(connection: Connection, stream: str, subject: str) -> tuple[Stored, Mapping[str, str]] | None:
     """The newest message of a subject and its headers."""
-    answer = await connection.ask(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=timedelta(seconds=5))
+    answer = await connection.ask(f"{API}DIRECT.GET.{stream}.{subject}", b"", timeout=timedelta(seconds=5))
     headers = answer.headers or {}
     if "Nats-Sequence" not in headers:
         if headers.get("Status") == "404":

@@ -21,6 +21,9 @@ from overt.telemetry import current_traceparent
 HEADER_ROOM = 4096
 """Headers count against the server's max_payload: it is this much larger than MAX_MESSAGE_BYTES."""
 
+API = "STORE."
+"""JetStream's API as a service's account imports it (see overt.bus.access): `$JS.API.` of the store."""
+
 TRACEPARENT = "traceparent"
 _ERROR_CODE = "Nats-Service-Error-Code"
 _ERROR_TEXT = "Nats-Service-Error"
@@ -69,7 +72,7 @@ def checked_subject(subject: str) -> str:
 def what_of(subject: str) -> str:
     """A subject's first words: they name a kind of message, or of call, never a deployment or a person."""
     words = subject.split(".")
-    return ".".join(words[: 4 if words[0] == "$JS" else 2])
+    return ".".join(words[: 3 if words[0] == "STORE" else 2])
 
 
 def trace_headers() -> dict[str, str]:

@@ -52,9 +52,10 @@ class Health(health_pb2_grpc.HealthServicer):
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         while True:
-            changed = self._changed
+            # As they are before the answer: what changes while it is being written is answered next.
+            changed, last = self._changed, self._ended
             yield self._answer(request.service)
-            if self._ended:
+            if last:
                 return
             await changed.wait()
 

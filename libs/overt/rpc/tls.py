@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,25 +29,47 @@ class TlsFiles:
         return cls(certificate, key, ca) if certificate or ca else None
 
     def for_server(self) -> grpc.ServerCredentials:
-        """Fatal if a file cannot be read, or there is no pair."""
+        """Fatal if a file cannot be read or used, or there is no pair."""
         if self.certificate is None or self.key is None:
             raise Fatal("a server's TLS needs OVERT_TLS_CERTIFICATE_FILE and OVERT_TLS_KEY_FILE")
+        certificate, key, ca = self._contents()
         return grpc.ssl_server_credentials(
-            [(_read("OVERT_TLS_KEY_FILE", self.key), _read("OVERT_TLS_CERTIFICATE_FILE", self.certificate))],
-            root_certificates=_read("OVERT_TLS_CA_FILE", self.ca) if self.ca else None,
-            require_client_auth=self.ca is not None,
+            [(key or b"", certificate or b"")], root_certificates=ca, require_client_auth=ca is not None
         )
 
     def for_client(self) -> grpc.ChannelCredentials:
-        """Fatal if a file cannot be read."""
-        return grpc.ssl_channel_credentials(
-            root_certificates=_read("OVERT_TLS_CA_FILE", self.ca) if self.ca else None,
-            private_key=_read("OVERT_TLS_KEY_FILE", self.key) if self.key else None,
-            certificate_chain=_read("OVERT_TLS_CERTIFICATE_FILE", self.certificate) if self.certificate else None,
+        """Fatal if a file cannot be read or used."""
+        certificate, key, ca = self._contents()
+        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
+
+    def _contents(self) -> tuple[bytes | None, bytes | None, bytes | None]:
+        contents = (
+            _read("OVERT_TLS_CERTIFICATE_FILE", self.certificate),
+            _read("OVERT_TLS_KEY_FILE", self.key),
+            _read("OVERT_TLS_CA_FILE", self.ca),
         )
+        # gRPC takes anything, and says on its own stderr, in its own words, when it cannot use it.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if self.certificate and self.key:
+            try:
+                # A key with a password is refused; without this argument it would be asked for on the terminal.
+                context.load_cert_chain(self.certificate, self.key, password=lambda: b"")
+            except (OSError, ValueError):
+                raise Fatal(
+                    f"OVERT_TLS_CERTIFICATE_FILE and OVERT_TLS_KEY_FILE: {self.certificate} and {self.key} are not a "
+                    "certificate in PEM form and its key without a password"
+                ) from None
+        if self.ca:
+            try:
+                context.load_verify_locations(self.ca)
+            except (OSError, ValueError):
+                raise Fatal(f"OVERT_TLS_CA_FILE: {self.ca} holds no certificate in PEM form") from None
+        return contents
 
 
-def _read(setting: str, path: Path) -> bytes:
+def _read(setting: str, path: Path | None) -> bytes | None:
+    if path is None:
+        return None
     try:
         return path.read_bytes()
     except OSError as error:

@@ -273,16 +273,20 @@ class MemoryBus(Bus):
         return MemorySteward(self._connection)
 
     async def drain(self) -> None:
+        await self._close_subscriptions(self._drain_time)
+
+    async def close(self) -> None:
+        await self._close_subscriptions(timedelta(milliseconds=100))
+        self._connection.closed = True
+        self._lost.set()
+
+    async def _close_subscriptions(self, within: timedelta) -> None:
         closing, self._subscriptions = self._subscriptions, []
         try:
-            async with asyncio.timeout(self._drain_time.total_seconds()):
+            async with asyncio.timeout(within.total_seconds()):
                 await asyncio.gather(*(s.close() for s in closing))
         except TimeoutError:
             pass
-
-    async def close(self) -> None:
-        self._connection.closed = True
-        self._lost.set()
 
     def _changed(self, is_up: bool) -> None:
         if is_up:

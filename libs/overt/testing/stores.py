@@ -143,7 +143,8 @@ class MemorySteward:
             stream.purge()
 
     async def delete_stream(self, spec: StreamSubject, deployment: str) -> None:
-        self._streams().pop(spec.stream(deployment), None)
+        if stream := self._streams().pop(spec.stream(deployment), None):
+            stream.purge()
 
     async def delete_objects(self, deployment: str) -> None:
         self._streams().pop(object_stream(deployment), None)
@@ -154,5 +155,5 @@ class MemorySteward:
             stream.remove(sequence)
 
     def _streams(self) -> dict[str, MemoryStream]:
-        self._connection.check_among(frozenset({STEWARD}), "$JS.API.STREAM")
+        self._connection.check_among(frozenset({STEWARD}), "STORE.STREAM")
         return self._connection.broker.streams

@@ -73,7 +73,7 @@ class Intake:
             # Its time ended while we looked: next time this raises an alert of its own.
             raise Retryable("the alert that this would have joined has just expired") from error
         if shelf.held(held.alert.alert_id) is not held:
-            await self._vault.erase_revision(now_held)
+            await self._vault.erase(shelf.deployment, held.alert.alert_id)
             raise Retryable("the alert that this would have joined has just expired")
         shelf.put(now_held, Change.SIGHTED_AGAIN)
         count(Metric.ALERTS_JOINED, deployment=shelf.deployment)
@@ -83,4 +83,4 @@ class Intake:
             alert=held.alert.alert_id,
             sightings=len(now_held.alert.sightings),
         )
-        await self._vault.erase_revision(held)
+        await self._vault.erase_revisions_but(now_held)

@@ -130,8 +130,12 @@ class Reconciler:
         left = self._linger - timedelta(seconds=self._clock.monotonic() - since)
         if left > timedelta(0):
             return left
-        async for _ in self._bus.latest(EVIDENCE, deployment):
-            return RETRY_MOST  # evidence that waits to be taken in
+        try:
+            async with asyncio.timeout(RETRY_MOST.total_seconds()):
+                async for _ in self._bus.latest(EVIDENCE, deployment):
+                    return RETRY_MOST  # evidence that waits to be taken in
+        except TimeoutError:
+            return RETRY_MOST
         async with self._deployments.lock(deployment):
             await self._custody.destroy_sealing_key(deployment)
         return None
@@ -200,4 +204,5 @@ class Reconciler:
         self._board.remove(deployment)
         for spec in (EVIDENCE, ALERT):
             await self._bus.steward.delete_stream(spec, deployment)
+        self._recovery.forget(deployment)
         await self._bus.steward.delete_objects(deployment)

@@ -27,11 +27,10 @@ log = get_logger(__name__)
 
 @dataclass(slots=True)
 class _Found:
-    """What lies in the store of one alert. Pictures are counted, not kept."""
+    """What lies in the store of one alert, beside its pictures."""
 
     records: list[Message] = field(default_factory=list)
     tombstone: Tombstone | None = None
-    pictures: int = 0
 
 
 class Recovery:
@@ -50,7 +49,7 @@ class Recovery:
         await self._custody.destroy_alert_keys(shelf.deployment, with_key - alive.keys())
         for alert_id, there in found.items():
             if alert_id in alive:
-                await self._tidy(alive[alert_id], there)
+                await self._vault.erase_revisions_but(alive[alert_id])
             elif there.tombstone is not None or there.records:
                 tombstone = there.tombstone or Tombstone(alert_id, shelf.deployment)
                 await self._vault.bury(tombstone)
@@ -61,6 +60,10 @@ class Recovery:
         for one in alive.values():
             shelf.put(one)
 
+    def forget(self, deployment: str) -> None:
+        """What was found of a deployment whose streams are deleted."""
+        self._vault.forget(deployment)
+
     async def _found(self, deployment: str) -> dict[AlertId, _Found]:
         found: dict[AlertId, _Found] = {}
         async for message in self._vault.everything(deployment):
@@ -69,8 +72,6 @@ class Recovery:
                 there.records.append(message)
             elif message.is_tombstone:
                 there.tombstone = self._vault.tombstone(deployment, message)
-            else:
-                there.pictures += 1
         return found
 
     async def _newest(self, deployment: str, there: _Found) -> Held | None:
@@ -80,11 +81,6 @@ class Recovery:
             except Rejected as error:
                 log.error("record_unreadable", deployment=deployment, alert=message.alert_id, reason=error.reason)
         return None
-
-    async def _tidy(self, newest: Held, there: _Found) -> None:
-        for message in there.records:
-            if message.revision != newest.revision:
-                await self._vault.erase_revision(Held(newest.alert, message.revision))
 
 
 def _is_alive(there: _Found | None) -> bool:

@@ -18,7 +18,7 @@ from overt.telemetry import get_logger
 from overt_match.adapters.edge_index import EdgeIndexes
 from overt_match.adapters.list_keys import GrpcListKeys
 from overt_match.adapters.sealed_snapshot import SealedSnapshot
-from overt_match.adapters.volume import IndexVolume, default_directory
+from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume
 from overt_match.destroy_list import DestroyList
 from overt_match.erasure import Erasure
 from overt_match.handlers import SearchHandler, Watchlists
@@ -61,7 +61,7 @@ class MatchApp:
         self._alerts = connect_rpc(
             settings.alerts_address, token=token_from_file(token) if token else None, tls=self._tls
         )
-        self._volume = IndexVolume(settings.index_dir or default_directory())
+        self._volume = IndexVolume(settings.index_dir or DEFAULT_PLACE)
         self._bus: NatsBus | None = None
         self._lists: ListsInForce | None = None
         self._erasure: Erasure | None = None

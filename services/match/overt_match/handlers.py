@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from overt.api.match.v1 import match_pb2 as pb
@@ -18,6 +19,7 @@ from overt_match.destroy_list import DestroyList
 from overt_match.domain import Head
 from overt_match.import_entries import ImportEntries
 from overt_match.in_force import ListsInForce
+from overt_match.loading import LoadedList
 from overt_match.ports import Snapshot
 from overt_match.remove_entry import RemoveEntry
 from overt_match.seal_list import SealList
@@ -54,7 +56,7 @@ class Watchlists(WatchlistsServicer):
 
     async def Import(self, request: pb.ImportRequest, context: Any) -> pb.ImportReply:  # noqa: N802
         deployment = checked_id(request.deployment)
-        batch = wire.imported(request.entries)
+        batch = await asyncio.to_thread(wire.imported, request.entries)
         head = await self._import(deployment, request.model_digest, batch)
         return pb.ImportReply(revision=head.revision, entry_ids=[e.entry_id for e in batch.entries], size=head.size)
 
@@ -67,12 +69,7 @@ class Watchlists(WatchlistsServicer):
         if not head.revision or head.destroyed:
             return pb.ListReply(revision=head.revision)
         loaded = await self._lists.at(deployment, head.revision)
-        return pb.ListReply(
-            revision=loaded.head.revision,
-            sealed=loaded.head.sealed,
-            model_digest=loaded.head.model_digest,
-            entries=[wire.summary(e) for e in loaded.entries.values()],
-        )
+        return await asyncio.to_thread(_listing, loaded)
 
     async def Remove(self, request: pb.RemoveRequest, context: Any) -> pb.RemoveReply:  # noqa: N802
         revision = await self._remove(checked_id(request.deployment), request.entry_id)
@@ -109,6 +106,15 @@ class SearchHandler:
             step.set(decision=decision, revision=reply.list_revision)
         count(Metric.SEARCHES, deployment=deployment, decision=decision)
         return reply
+
+
+def _listing(loaded: LoadedList) -> pb.ListReply:
+    return pb.ListReply(
+        revision=loaded.head.revision,
+        sealed=loaded.head.sealed,
+        model_digest=loaded.head.model_digest,
+        entries=[wire.summary(e) for e in loaded.entries.values()],
+    )
 
 
 def _reply(answer: Answer) -> pb.SearchReply:

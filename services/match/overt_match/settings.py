@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
 
     alerts_address: str = Field(description='the address of alerts, "unix:/path" or "host:port"')
     index_dir: Path | None = Field(
-        None, description="an absolute path on memory-backed storage (tmpfs, ramfs), for the search engine's files"
+        None, description="an absolute path on memory-backed storage (tmpfs, ramfs); without it, /dev/shm"
     )
 
     @field_validator("index_dir")

@@ -107,9 +107,10 @@ def imported(entries: Sequence[pb.Entry]) -> Batch:
             if not message.HasField("expires_at"):
                 raise Rejected(Reason.BAD_FIELD, "expires_at is missing")
             found.append(_entry(message, new_entry_id(), message.subject_ref.strip()))
-            templates.extend(_templates(message))
-            if len({len(t) for t in templates}) > 1:
-                raise Rejected(Reason.BAD_FIELD, "its template is of another length than the ones before it")
+            brought = _templates(message)
+            if any(len(t) != len((templates or brought)[0]) for t in brought):
+                raise Rejected(Reason.BAD_FIELD, "its templates are of another length than the ones before them")
+            templates.extend(brought)
     return Batch(tuple(found), _rows(templates))
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from support.nats import NatsServer
-
 from overt.bus import Bus, connect
 from overt.bus.consumer import Redelivery
 from overt.subjects import Service
 from overt.testing.bus import MemoryBroker, MemoryBus
+from support.nats import NatsServer
 
 QUICKLY = {
     "redelivery": Redelivery(

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-
 from overt.api.control.v1.control_pb2 import Deployment
 from overt.bus import Bus, Change
 from overt.errors import Rejected, Retryable

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
 from overt.api.ingest.v1.ingest_pb2 import CameraStatus
 from overt.api.match.v1.match_pb2 import SearchReply, SearchRequest
 from overt.bus import Bus, Delivery

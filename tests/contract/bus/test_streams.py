@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
 from overt.api.alerts.v1.alerts_pb2 import SealedEvidence
 from overt.bus import Bus, Delivery
 from overt.errors import Rejected, Retryable
@@ -48,9 +47,12 @@ async def test_append_refuses_what_is_too_large(ingest: Bus, ready: str) -> None
 
 
 async def test_a_full_stream_tells_its_writer(ingest: Bus, ready: str) -> None:
-    with pytest.raises(Retryable):
+    async def fill() -> None:
         for _ in range(LEDGER.max_bytes // MAX_MESSAGE_BYTES + 1):
             await ingest.append(LEDGER.of("dep-1", "cam"), bytes(MAX_MESSAGE_BYTES))
+
+    with pytest.raises(Retryable):
+        await fill()
 
 
 async def test_consumer_gets_everything_from_where_it_left_off(
@@ -321,6 +323,44 @@ async def test_consuming_what_is_not_there_is_retryable(alerts: Bus, ready: str)
 
     with pytest.raises(Retryable):
         await alerts.consume(EVIDENCE, "other", "alerts", handler)
+
+
+async def test_a_consumer_survives_its_stream(ingest: Bus, alerts: Bus, ready: str, until: Until) -> None:
+    got: list[bytes] = []
+
+    async def handler(delivery: Delivery) -> None:
+        got.append(delivery.data)
+
+    await alerts.consume(EVIDENCE, "dep-1", "alerts", handler)
+    await ingest.append(SUBJECT, b"before")
+    await until(lambda: got == [b"before"])
+    await alerts.steward.delete_stream(EVIDENCE, "dep-1")
+    await alerts.steward.ensure("dep-1")
+    await ingest.append(SUBJECT, b"after")
+    await until(lambda: got == [b"before", b"after"])
+
+
+async def test_closing_the_bus_without_a_drain_gives_back(
+    system: Any, ingest: Bus, alerts: Bus, ready: str, until: Until
+) -> None:
+    going = await system.connect(Service.ALERTS)
+    began = asyncio.Event()
+
+    async def stuck(delivery: Delivery) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    await going.consume(EVIDENCE, "dep-1", "alerts", stuck)
+    await ingest.append(SUBJECT, b"x")
+    await began.wait()
+    await going.close()
+    got: list[int] = []
+
+    async def handler(delivery: Delivery) -> None:
+        got.append(delivery.redeliveries)
+
+    await alerts.consume(EVIDENCE, "dep-1", "alerts", handler)
+    await until(lambda: got == [1], seconds=1)
 
 
 async def test_trace_context_goes_with_a_stored_message(ingest: Bus, alerts: Bus, ready: str, until: Until) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from overt.testing.index import NumpyIndexes
 from overt_match.adapters.edge_index import EdgeIndexes
-from overt_match.adapters.volume import IndexVolume, default_directory
+from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume
 from overt_match.ports import TOP, Indexes
 
 pytestmark = pytest.mark.contract
@@ -24,7 +24,7 @@ def indexes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Indexes]
     if request.param == "numpy":
         yield NumpyIndexes()
         return
-    volume = IndexVolume(default_directory())
+    volume = IndexVolume(DEFAULT_PLACE)
     yield EdgeIndexes(volume)
     volume.close()
 

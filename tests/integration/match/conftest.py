@@ -201,7 +201,7 @@ async def site(tmp_path: Path, nats: NatsServer) -> AsyncIterator[Site]:
                 "OVERT_ISSUER_PUBLIC_KEY_FILE": str(tmp_path / "issuer.pem"),
                 "OVERT_SERVICE_TOKEN_FILE": str(tmp_path / "token"),
                 "OVERT_ALERTS_ADDRESS": address,
-                "OVERT_INDEX_DIR": f"{index_dir}/match",
+                "OVERT_INDEX_DIR": index_dir,
             },
             *sealing_keys,
         )
@@ -213,4 +213,4 @@ async def site(tmp_path: Path, nats: NatsServer) -> AsyncIterator[Site]:
         for bus in buses:
             await bus.close()
         await server.stop(0)
-        assert list(Path(index_dir).glob("match/*")) == []
+        assert list(Path(index_dir).glob("*/*")) == []

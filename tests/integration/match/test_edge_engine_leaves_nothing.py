@@ -43,11 +43,13 @@ def built(volume: IndexVolume, templates: np.ndarray) -> EdgeIndex:
     return index
 
 
-@pytest.mark.parametrize("count", [1, 2_000, 70_000], ids=["one", "a chunk", "several chunks"])
+@pytest.mark.parametrize(
+    ("count", "length"), [(1, 128), (2_000, 128), (17_000, 512)], ids=["one", "a chunk", "several chunks"]
+)
 def test_no_file_has_a_name_once_templates_enter_and_search_works(
-    volume: IndexVolume, base: Path, monkeypatch: pytest.MonkeyPatch, count: int
+    volume: IndexVolume, base: Path, monkeypatch: pytest.MonkeyPatch, count: int, length: int
 ) -> None:
-    """70,000 x 128 needs a second file of 32 MB, which the engine would make only when it gets there."""
+    """17,000 x 512 needs a second file of 32 MB, which the engine would make only when it gets there."""
     filled: list[tuple[bool, list[Path]]] = []
     from overt_match.adapters import edge_index
 
@@ -58,7 +60,7 @@ def test_no_file_has_a_name_once_templates_enter_and_search_works(
         real(shard, vectors)
 
     monkeypatch.setattr(edge_index, "_fill", watched)
-    templates = unit(count, 1)
+    templates = unit(count, 1, length=length)
     index = built(volume, templates)
     (zeros, _), (real_ones, files_then) = filled
     assert (zeros, real_ones, files_then) == (False, True, [])

@@ -47,6 +47,7 @@ def test_a_jpeg_is_decoded_to_blue_green_red() -> None:
         (_JPEG[:2], Reason.TRUNCATED),
         (_JPEG[: len(_JPEG) // 2], Reason.TRUNCATED),
         (_JPEG[:-2], Reason.TRUNCATED),
+        (_JPEG[:-2] + b"\xff\xda" * 1000 + b"\xff\xd9", Reason.NOT_A_JPEG),
         (_claiming(1, 1), Reason.PICTURE_TOO_SMALL),
         (_claiming(63, 400), Reason.PICTURE_TOO_SMALL),
         (_claiming(0, 0), Reason.PICTURE_TOO_SMALL),

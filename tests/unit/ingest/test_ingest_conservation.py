@@ -104,6 +104,8 @@ class World:
     verdicts: list[tuple[str, int]]
     pictures: list[FakePicture] = field(default_factory=list)
     receipts: list[Fate] = field(default_factory=list)
+    ended: set[int] = field(default_factory=set)
+    """Of the present stream: detect never speaks of them again."""
     entered: int = 0
     sequence: int = 0
 
@@ -129,7 +131,9 @@ class World:
                 refused="" if kind == "shot" else kind,
             )
             for track, kind in answer.faces
+            if track not in self.ended
         ]
+        self.ended.update(answer.ended)
         return Analysis(faces=faces, ended_tracks=answer.ended)
 
     async def judge(self, probes: Sequence[Probe]) -> Verdict:
@@ -198,6 +202,7 @@ async def play(world: World, steps: Sequence[object], ending: str, spin_at_end: 
             case Do("detect_goes"):
                 parts.detector.goes()
             case Do("detect_comes"):
+                world.ended.clear()
                 parts.detector.comes()
             case Do("detect_dies"):
                 parts.detector.goes()

@@ -11,20 +11,27 @@ from pathlib import Path
 
 import pytest
 from overt.errors import Fatal, Retryable
-from overt_match.adapters.volume import IndexVolume, default_directory, filesystem_of
+from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume, filesystem_of
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def base() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        yield Path(directory) / "index"
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=DEFAULT_PLACE) as directory:
+        yield Path(directory)
 
 
-def test_it_is_private_and_leaves_nothing(base: Path) -> None:
-    volume = IndexVolume(base)
-    assert base.stat().st_mode & 0o777 == 0o700
+def ours(place: Path) -> Path:
+    """Where a volume keeps everything."""
+    return place / f"overt-match-{os.getuid()}"
+
+
+def test_it_is_private_wherever_it_is_and_leaves_nothing(place: Path) -> None:
+    # As Kubernetes mounts an emptyDir.
+    place.chmod(0o777)
+    volume = IndexVolume(place)
+    assert ours(place).stat().st_mode & 0o777 == 0o700
     assert volume.path.stat().st_mode & 0o777 == 0o700
     with volume.scratch(1000) as directory:
         (directory / "x").write_bytes(b"x")
@@ -32,39 +39,40 @@ def test_it_is_private_and_leaves_nothing(base: Path) -> None:
     assert list(volume.path.iterdir()) == []
     volume.close()
     volume.close()
-    assert list(base.iterdir()) == []
+    assert list(ours(place).iterdir()) == []
 
 
 def test_a_disk_is_refused_with_what_to_do(tmp_path: Path) -> None:
     if filesystem_of(tmp_path) in ("tmpfs", "ramfs"):
         pytest.skip("the temporary directory is memory-backed here")
     with pytest.raises(Fatal, match=r"OVERT_INDEX_DIR must be on memory-backed storage.*tmpfs"):
-        IndexVolume(tmp_path / "index")
+        IndexVolume(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_others_can_read_is_refused(base: Path) -> None:
-    base.mkdir(mode=0o755)
-    base.chmod(0o755)
+def test_a_directory_that_others_can_read_is_refused(place: Path) -> None:
+    ours(place).mkdir()
+    ours(place).chmod(0o755)
     with pytest.raises(Fatal, match="closed to others"):
-        IndexVolume(base)
+        IndexVolume(place)
 
 
-def test_a_link_is_refused(base: Path) -> None:
-    target = base.with_name("target")
+def test_a_link_is_refused(place: Path) -> None:
+    target = place / "target"
     target.mkdir(mode=0o700)
-    base.symlink_to(target)
+    ours(place).symlink_to(target)
     with pytest.raises(Fatal, match="directory of this user"):
-        IndexVolume(base)
+        IndexVolume(place)
 
 
-def test_a_place_that_cannot_be_made_is_refused(base: Path) -> None:
-    base.parent.joinpath("file").write_text("")
+def test_a_place_that_cannot_be_made_is_refused(place: Path) -> None:
+    (place / "file").write_text("")
     with pytest.raises(Fatal, match="cannot make"):
-        IndexVolume(base.parent / "file" / "index")
+        IndexVolume(place / "file")
 
 
-def test_what_the_dead_left_goes_and_what_the_living_have_stays(base: Path) -> None:
-    living = IndexVolume(base)
+def test_what_the_dead_left_goes_and_what_the_living_have_stays(place: Path) -> None:
+    living = IndexVolume(place)
     dead = subprocess.run(
         [
             sys.executable,
@@ -72,7 +80,7 @@ def test_what_the_dead_left_goes_and_what_the_living_have_stays(base: Path) -> N
             "import os, sys; from pathlib import Path; from overt_match.adapters.volume import IndexVolume;"
             "v = IndexVolume(Path(sys.argv[1])); (v.path / 'left').write_text('x'); print(v.path, flush=True);"
             "os._exit(9)",
-            str(base),
+            str(place),
         ],
         capture_output=True,
         text=True,
@@ -80,7 +88,7 @@ def test_what_the_dead_left_goes_and_what_the_living_have_stays(base: Path) -> N
     )
     left = Path(dead.stdout.strip())
     assert (left / "left").exists()
-    new = IndexVolume(base)
+    new = IndexVolume(place)
     assert not left.exists()
     assert living.path.is_dir()
     assert new.path != living.path
@@ -88,8 +96,8 @@ def test_what_the_dead_left_goes_and_what_the_living_have_stays(base: Path) -> N
     new.close()
 
 
-def test_too_little_room_is_told_before_it_is_used(base: Path) -> None:
-    volume = IndexVolume(base)
+def test_too_little_room_is_told_before_it_is_used(place: Path) -> None:
+    volume = IndexVolume(place)
     with pytest.raises(Retryable, match="too small"), volume.scratch(1 << 60):
         pass
     volume.close()
@@ -97,18 +105,14 @@ def test_too_little_room_is_told_before_it_is_used(base: Path) -> None:
 
 def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
-    place = Path(os.path.realpath(tmp_path))
+    mount = Path(os.path.realpath(tmp_path))
     mounts.write_text(
         "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-        f"23 22 0:5 / {place} rw - tmpfs tmpfs rw\n"
-        f"24 22 0:5 / {place}/with\\040space rw - ramfs none rw\n"
+        f"23 22 0:5 / {mount} rw - tmpfs tmpfs rw\n"
+        f"24 22 0:5 / {mount}/with\\040space rw - ramfs none rw\n"
     )
     assert filesystem_of(Path("/"), mounts) == "ext4"
-    assert filesystem_of(place / "deep", mounts) == "tmpfs"
-    assert filesystem_of(place / "with space" / "x", mounts) == "ramfs"
-    assert filesystem_of(Path(f"{place}-beside"), mounts) == "ext4"
-    assert filesystem_of(place, tmp_path / "missing") == "unknown"
-
-
-def test_the_default_is_below_shared_memory() -> None:
-    assert default_directory().parent == Path("/dev/shm")
+    assert filesystem_of(mount / "deep", mounts) == "tmpfs"
+    assert filesystem_of(mount / "with space" / "x", mounts) == "ramfs"
+    assert filesystem_of(Path(f"{mount}-beside"), mounts) == "ext4"
+    assert filesystem_of(mount, tmp_path / "missing") == "unknown"

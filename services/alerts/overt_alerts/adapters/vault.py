@@ -52,11 +52,16 @@ class Message:
 
 
 class Vault:
-    """Every method raises Retryable when the bus or the keyring is away; all but `keep` can then be repeated."""
+    """Every method raises Retryable when the bus or the keyring is away; it can then be repeated.
+
+    Remembers the sequence of every message that it stored or found (`everything`), because that is what an
+    erasure needs. None stands for one that may have been stored: nobody answered.
+    """
 
     def __init__(self, *, bus: Bus, custody: Custody) -> None:
         self._bus = bus
         self._custody = custody
+        self._where: dict[tuple[str, AlertId], dict[str, int | None]] = {}
 
     async def keep(self, alert: Alert, pictures: Mapping[Part, bytes]) -> Held:
         """Stores a new alert under a new key; it exists once this returns. Repeat it after a failure: what the
@@ -65,21 +70,25 @@ class Vault:
         if not fresh:
             await self.erase(alert.deployment, alert.alert_id)
         for part in Part:
-            await self._put(key, _subject(alert.deployment, alert.alert_id, part), pictures[part])
+            await self._put(key, alert, _subject(alert.deployment, alert.alert_id, part), pictures[part])
         held = Held(alert, revision=1)
-        await self._put_record(key, held)
+        await self._put(key, alert, _record(held), record_message(alert).SerializeToString())
         return held
 
     async def replace(self, held: Held) -> None:
         """Stores the next revision of a record, under the same key. Rejected(UNKNOWN_KEY) if that is gone."""
-        alert = held.alert
+        alert, subject = held.alert, _record(held)
         key = await self._custody.alert_key(alert.deployment, alert.alert_id)
-        await self._erase_subject(alert.deployment, _record(held))
-        await self._put_record(key, held)
+        await self._erase(alert.deployment, alert.alert_id, subject)
+        await self._put(key, alert, subject, record_message(alert).SerializeToString())
 
-    async def erase_revision(self, held: Held) -> None:
-        """Of a record that was replaced."""
-        await self._erase_subject(held.alert.deployment, _record(held))
+    async def erase_revisions_but(self, held: Held) -> None:
+        """Every revision of its record but this one."""
+        alert, newest = held.alert, _record(held)
+        records = _subject(alert.deployment, alert.alert_id, _RECORD, "")
+        for subject in self._subjects(alert.deployment, alert.alert_id):
+            if subject.startswith(records) and subject != newest:
+                await self._erase(alert.deployment, alert.alert_id, subject)
 
     async def picture(self, deployment: str, alert_id: AlertId, part: Part) -> bytes:
         """Decrypted. Rejected(EXPIRED) if the key or the picture is gone."""
@@ -102,9 +111,13 @@ class Vault:
 
     async def erase(self, deployment: str, alert_id: AlertId) -> None:
         """Overwrites on disk whatever there is of the alert, its tombstone excepted."""
-        mine = self._messages(deployment, matching=ALERT.of(deployment, alert_id, ">"))
-        for sequence in [m.stored.sequence async for m in mine if not m.is_tombstone]:
-            await self._bus.steward.erase(ALERT, deployment, sequence)
+        for subject in self._subjects(deployment, alert_id):
+            await self._erase(deployment, alert_id, subject)
+
+    def forget(self, deployment: str) -> None:
+        """Where its messages lie, once their stream is deleted."""
+        for key in [key for key in self._where if key[0] == deployment]:
+            del self._where[key]
 
     async def erase_evidence(self, deployment: str, sequence: int) -> None:
         """The sealed evidence, as ingest sent it."""
@@ -112,7 +125,12 @@ class Vault:
 
     async def everything(self, deployment: str) -> AsyncIterator[Message]:
         """Every message of every alert of the deployment."""
-        async for message in self._messages(deployment, matching=None):
+        prefix = f"{ALERT.prefix}.{deployment}."
+        async for stored in self._bus.latest(ALERT, deployment):
+            name, what, *rest = stored.subject.removeprefix(prefix).split(".")
+            message = Message(AlertId(name), what, int(rest[0]) if rest and rest[0].isdecimal() else 0, stored)
+            if not message.is_tombstone:
+                self._note(deployment, message.alert_id, stored.subject, stored.sequence)
             yield message
 
     async def record(self, deployment: str, message: Message) -> Held:
@@ -134,22 +152,29 @@ class Vault:
             return Tombstone(message.alert_id, deployment)
         return stone
 
-    async def _put(self, key: bytes, subject: str, plaintext: bytes) -> None:
-        await self._bus.append(subject, aead.encrypt(key, plaintext, bound_to=subject.encode()))
+    async def _put(self, key: bytes, alert: Alert, subject: str, plaintext: bytes) -> None:
+        self._note(alert.deployment, alert.alert_id, subject, None)
+        sequence = await self._bus.append(subject, aead.encrypt(key, plaintext, bound_to=subject.encode()))
+        self._note(alert.deployment, alert.alert_id, subject, sequence)
 
-    async def _put_record(self, key: bytes, held: Held) -> None:
-        await self._put(key, _record(held), record_message(held.alert).SerializeToString())
+    async def _erase(self, deployment: str, alert_id: AlertId, subject: str) -> None:
+        known = self._where.get((deployment, alert_id), {})
+        if subject not in known:
+            return
+        sequence = known[subject]
+        if sequence is None and (stored := await self._bus.last(ALERT, deployment, subject)) is not None:
+            sequence = stored.sequence
+        if sequence is not None:
+            await self._bus.steward.erase(ALERT, deployment, sequence)
+        known.pop(subject, None)
+        if not known:
+            self._where.pop((deployment, alert_id), None)
 
-    async def _erase_subject(self, deployment: str, subject: str) -> None:
-        if (stored := await self._bus.last(ALERT, deployment, subject)) is not None:
-            await self._bus.steward.erase(ALERT, deployment, stored.sequence)
+    def _note(self, deployment: str, alert_id: AlertId, subject: str, sequence: int | None) -> None:
+        self._where.setdefault((deployment, alert_id), {})[subject] = sequence
 
-    async def _messages(self, deployment: str, *, matching: str | None) -> AsyncIterator[Message]:
-        prefix = f"{ALERT.prefix}.{deployment}."
-        async for stored in self._bus.latest(ALERT, deployment, matching=matching):
-            alert_id, what, *rest = stored.subject.removeprefix(prefix).split(".")
-            revision = int(rest[0]) if rest and rest[0].isdecimal() else 0
-            yield Message(AlertId(alert_id), what, revision, stored)
+    def _subjects(self, deployment: str, alert_id: AlertId) -> list[str]:
+        return list(self._where.get((deployment, alert_id), ()))
 
 
 def _subject(deployment: str, alert_id: AlertId, *what: str) -> str:

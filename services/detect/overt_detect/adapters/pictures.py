@@ -20,6 +20,8 @@ _REFERENCE_QUALITY = 90
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15 without DHT, JPG and DAC, ITU-T T.81 table B.1."""
 _SCAN = 0xDA
+_MOST_SCANS = 64
+"""A progressive JPEG has about ten. Each costs a pass over the whole picture, and 8 MB hold a million of them."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -72,6 +74,8 @@ def _check_jpeg_header(data: bytes) -> None:
     """Walks the segments: the frame header, which has the size, and on to where the picture begins."""
     if not data.startswith(b"\xff\xd8"):
         raise Rejected(Reason.NOT_A_JPEG, "the picture is not a JPEG")
+    if data.count(bytes((0xFF, _SCAN))) > _MOST_SCANS:
+        raise Rejected(Reason.NOT_A_JPEG, f"the JPEG has more than {_MOST_SCANS} scans")
     at = 2
     while at + 9 <= len(data):
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")

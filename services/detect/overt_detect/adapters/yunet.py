@@ -76,6 +76,8 @@ def decode(
     if not found:
         return np.zeros((0, 15), np.float32)
     rows = np.concatenate(found)
+    # An exponential of a hostile picture's making may overflow.
+    rows = rows[np.isfinite(rows).all(axis=1)]
     return rows[np.argsort(-rows[:, 14], kind="stable")[:_MOST_CANDIDATES]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -19,25 +20,27 @@ _PREFIX = "match-"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-def default_directory() -> Path:
-    """Below /dev/shm, one for each user."""
-    return Path("/dev/shm") / f"overt-match-{os.getuid()}"  # noqa: S108 - checked to be ours and private
+DEFAULT_PLACE = Path("/dev/shm")  # noqa: S108 - what is made there is private, and checked to be
 
 
 class IndexVolume:
-    """This process's own directory inside `base`, locked as long as it lives.
+    """This process's own directory on `place`, locked as long as it lives.
 
-    `base` is made (0700) if it is not there. What processes that are gone left in it is removed; they are told
-    by their lock, which the kernel drops however a process ends, in whatever PID namespace it ran.
+    `place` is shared memory or a mounted volume, whoever it belongs to: all is kept in a directory of this user's
+    below it, closed to others. What processes that are gone left there is removed; they are told by their lock,
+    which the kernel drops however a process ends, in whatever PID namespace it ran.
     """
 
-    def __init__(self, base: Path) -> None:
-        """Fatal, with what to do, unless `base` is memory-backed, ours and closed to others."""
+    def __init__(self, place: Path) -> None:
+        """Fatal, with what to do, unless `place` is memory-backed and a private directory can be had on it."""
+        base = place / f"overt-match-{os.getuid()}"
         _make_private(base)
         kind = filesystem_of(base)
         if kind not in MEMORY_BACKED:
+            with contextlib.suppress(OSError):
+                base.rmdir()
             raise Fatal(
-                f"OVERT_INDEX_DIR must be on memory-backed storage: {base} is on {kind}. Point it to a tmpfs or "
+                f"OVERT_INDEX_DIR must be on memory-backed storage: {place} is on {kind}. Point it to a tmpfs or "
                 "ramfs, /dev/shm for example; in Kubernetes to an emptyDir with medium: Memory."
             )
         _remove_leftovers(base)

@@ -1,0 +1,69 @@
+"""Kills services with -9, again and again, while people walk: python -m overt_lab.chaos --kills 20
+
+Afterwards both conservation laws must hold, every lost epoch must be declared, and both listed people must have
+exactly one alert each. Seeded: the same seed kills the same services at the same moments of the clip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+from overt.permissions import Role
+
+from overt_lab.demo.cli import THRESHOLD, builtin_clip, builtin_list
+from overt_lab.demo.run import DEPLOYMENT, Outcome, Stage
+from overt_lab.machine import Machine, Options
+from overt_lab.rest import Gateway
+
+VICTIMS = ("detect", "match", "alerts", "ingest", "gateway", "nats")
+_GAP_S = (1.0, 5.0)
+
+
+async def _kill(machine: Machine, kills: int, chance: np.random.Generator) -> None:
+    for _ in range(kills):
+        await asyncio.sleep(float(chance.uniform(*_GAP_S)))
+        machine.supervisor[str(chance.choice(VICTIMS))].kill()
+
+
+async def chaos(kills: int, seed: int) -> bool:
+    """True if nothing was lost that may not be lost."""
+    outcome = Outcome(expected=["alder", "juniper"])
+    with tempfile.TemporaryDirectory(prefix="overt-chaos-") as data:
+        machine = Machine(Options(data=Path(data)), say=click.echo)
+        await machine.up()
+        try:
+            stage = Stage(machine, threshold=THRESHOLD, outcome=outcome)
+            await stage.open(builtin_list())
+            killer = asyncio.create_task(_kill(machine, kills, np.random.default_rng(seed)), name="kill")
+            async with stage.watching(lambda alert: None):
+                while not killer.done():
+                    await stage.play(builtin_clip())
+                # One quiet round, so that whoever walked under a kill is seen again.
+                await stage.play(builtin_clip())
+            async with Gateway(machine.gateway_url, lambda: machine.token(Role.OPERATOR)) as operator:
+                alerts = await operator.alerts(DEPLOYMENT)
+            await stage.end()
+        finally:
+            await machine.down()
+    declared = outcome.ledger["declared_epochs"]
+    click.echo(f"{len(machine.deaths)} kills; {len(declared)} epochs declared; {len(alerts)} alerts")
+    click.echo(f"books: {'hold' if outcome.conserved else 'BROKEN'}; {outcome.ledger['frames_in']} frames")
+    people = {alert["subject_ref"] for alert in alerts}
+    return outcome.conserved and people == {"alder", "juniper"} and outcome.ledger["in_flight"] == 0
+
+
+@click.command()
+@click.option("--kills", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+def main(kills: int, seed: int) -> None:
+    """Kill services at random while people walk; exit 1 if an alert or a frame went missing."""
+    sys.exit(0 if asyncio.run(chaos(kills, seed)) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,389 @@
+"""The page in a real browser: logging in, an alert that appears by itself, and that everybody can use it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from overt.permissions import Role
+from overt_gateway.ports import Alert, Sighting
+from overt_gateway.testing import an_alert
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
+from support.served_gateway import SCENE_FACE, Served, evidence_pictures, served_gateway
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SHOTS = os.environ.get("OVERT_TEST_SCREENSHOTS")
+"""A directory to leave pictures of the page in, for people to look at."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: make system")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with served_gateway(tmp_path, heartbeat=timedelta(seconds=1)) as served:
+        await served.start_deployment()
+        served.see()
+        served.lose()
+        yield served
+
+
+class Watched:
+    """A page whose every complaint and every request is noted."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.urls: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", self._request)
+        self._base = url
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # A refused request shows in the console by itself; what the page makes of it is asserted elsewhere.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+    def _request(self, request: Request) -> None:
+        self.urls.append(request.url)
+
+    def check(self) -> None:
+        assert not self.complaints
+        for url in self.urls:
+            assert url.startswith((self._base, f"blob:{self._base}")), "the page talks to its own server only"
+            assert "?" not in url
+            assert "code-" not in url
+            assert "eyJ" not in url
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def watched(browser: Browser, served: Served) -> AsyncIterator[Watched]:
+    context = await browser.new_context(viewport={"width": 1440, "height": 1180})
+    page = await context.new_page()
+    page.set_default_timeout(15_000)
+    watched = Watched(page, served.url)
+    yield watched
+    watched.check()
+    await context.close()
+
+
+async def _enter(watched: Watched, served: Served, role: Role = Role.OPERATOR) -> Page:
+    await watched.page.goto(f"{served.url}/#code={served.code(role)}")
+    await expect(watched.page.locator("#room")).to_be_visible()
+    return watched.page
+
+
+def _raise(served: Served, *, ago: float = 0.0, **fields: Any) -> Alert:
+    alert = an_alert(now=datetime.now(UTC) - timedelta(seconds=ago), subject_ref=fields.pop("subject_ref", "case-2231"))
+    x, y, width, height = SCENE_FACE
+    alert = replace(alert, scene_face=(float(x), float(y), float(width), float(height)), **fields)
+    served.peers.alerts.tell("raised", alert, evidence_pictures())
+    return alert
+
+
+async def _until_watching(page: Page) -> None:
+    await expect(page.locator("#link")).to_have_text("live")
+
+
+async def _shot(page: Page, name: str) -> None:
+    if SHOTS:
+        await page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True, animations="disabled")
+
+
+async def test_an_alert_comes_to_an_operator_who_has_logged_in(watched: Watched, served: Served) -> None:
+    page = await _enter(watched, served)
+    assert page.url == f"{served.url}/", "the code is out of the address"
+    assert await page.evaluate("history.length") <= 2
+    await expect(page.locator("#role")).to_have_text("Operator")
+    await expect(page.locator("#caution")).to_contain_text("unauthorised: development")
+    await expect(page.locator("#caution")).to_contain_text("uncalibrated")
+    await expect(page.locator("#state")).to_have_text("active")
+    await expect(page.locator("#alert")).to_contain_text("No alerts")
+    await _until_watching(page)
+    await _shot(page, "quiet")
+
+    alert = _raise(served)
+    card = page.locator("article")
+    await expect(card.locator("h2")).to_have_text("Wanted by a court")
+    await expect(card).to_contain_text("failed to appear on 3 March")
+    await expect(card).to_contain_text("North gate")
+    for alt in ("The face seen by North gate", "The reference picture of case-2231", "The scene at North gate"):
+        image = card.get_by_alt_text(alt)
+        await expect(image).to_be_visible()
+        assert await image.evaluate("image => image.naturalWidth") > 100
+    await expect(page.locator("#announce")).to_contain_text("New alert: Wanted by a court, North gate")
+    await _shot(page, "alert")
+
+    boxes = [await card.get_by_alt_text(alt).bounding_box() for alt in ("The face seen", "The reference picture")]
+    assert boxes[0]
+    assert boxes[1]
+    assert boxes[0]["y"] == boxes[1]["y"], "side by side"
+    assert min(boxes[0]["width"], boxes[1]["width"]) > 300, "large"
+    assert not await card.get_by_text("0.573").is_visible(), "no score that tempts"
+    await card.get_by_text("Technical details").click()
+    await expect(card.get_by_text("0.573 (raw cosine, uncalibrated)")).to_be_visible()
+
+    again = replace(alert, sightings=(*alert.sightings, Sighting("west", datetime.now(UTC), 0.55)))
+    served.peers.alerts.tell("sighted_again", again)
+    await expect(card).to_contain_text("seen 2 times")
+    served.peers.alerts.expire(alert.alert_id)
+    await expect(page.locator("#alert")).to_contain_text("No alerts")
+    assert "case-2231" not in await page.content()
+
+
+async def test_the_mark_lies_on_the_face(watched: Watched, served: Served) -> None:
+    _raise(served)
+    page = await _enter(watched, served)
+    mark = await page.locator(".mark").bounding_box()
+    scene = await page.get_by_alt_text("The scene").bounding_box()
+    assert mark
+    assert scene
+    x, y, width, height = SCENE_FACE
+    scale = scene["width"] / 1280
+    assert mark["x"] - scene["x"] == pytest.approx(x * scale, abs=5)
+    assert mark["y"] - scene["y"] == pytest.approx(y * scale, abs=5)
+    assert mark["width"] == pytest.approx(width * scale, abs=8)
+    assert mark["height"] == pytest.approx(height * scale, abs=8)
+
+
+async def test_cameras_and_counters(watched: Watched, served: Served) -> None:
+    page = await _enter(watched, served)
+    gate, west = page.locator("#cameras li").nth(0), page.locator("#cameras li").nth(1)
+    await expect(gate).to_contain_text("North gate")
+    await expect(gate).to_contain_text("seeing")
+    await expect(west).to_contain_text("blind: analysis is not answering")
+    await expect(page.locator("#counters")).to_contain_text("131")
+    await expect(page.locator("#counters")).to_contain_text("42,130")
+    await expect(page.locator("#receipt")).to_contain_text("No ledger receipt yet")
+    # Nobody reports any more: within seconds the page says so.
+    await expect(gate).to_contain_text("blind: nobody is receiving its pictures", timeout=8_000)
+    async with served.client(Role.OPERATOR) as operator:
+        (await operator.post("/v1/deployments/market/end")).raise_for_status()
+    await expect(page.locator("#state")).to_have_text("ended", timeout=8_000)
+    await expect(gate).to_contain_text("closed")
+
+
+async def test_it_comes_back_by_itself(watched: Watched, served: Served) -> None:
+    gone = _raise(served, ago=60, subject_ref="case-gone")
+    page = await _enter(watched, served)
+    await expect(page.locator("article")).to_contain_text("case-gone")
+    served.peers.alerts.go_away()
+    await expect(page.locator("#link")).to_have_text("connection lost, trying again")
+    del served.peers.alerts.alerts[gone.alert_id]
+    served.peers.alerts.away = False
+    await _until_watching(page)
+    await expect(page.locator("#alert")).to_contain_text("No alerts")
+    _raise(served, subject_ref="case-new")
+    await expect(page.locator("article")).to_contain_text("case-new")
+
+
+async def test_who_looks_at_an_older_alert_is_not_torn_away(watched: Watched, served: Served) -> None:
+    for number in range(3):
+        _raise(served, ago=300 - number, subject_ref=f"case-{number}")
+    page = await _enter(watched, served)
+    await _until_watching(page)
+    await expect(page.locator("article")).to_contain_text("case-2")
+    await page.locator("#list button", has_text="case-0").click()
+    await expect(page.locator("article")).to_contain_text("case-0")
+    _raise(served, subject_ref="case-3", category="missing_at_risk", under_18=True)
+    button = page.get_by_role("button", name="Show the new alert")
+    await expect(button).to_be_visible()
+    await expect(page.locator("article")).to_contain_text("case-0")
+    await expect(page).to_have_title("(1) Overt")
+    await _shot(page, "several")
+    await button.click()
+    await expect(page.locator("article")).to_contain_text("case-3")
+    await expect(page.locator("article")).to_contain_text("Under 18")
+    await expect(page).to_have_title("Overt")
+
+
+async def test_pictures_are_let_go(watched: Watched, served: Served) -> None:
+    await watched.page.add_init_script(
+        """window.open_urls = new Set();
+        const make = URL.createObjectURL, drop = URL.revokeObjectURL;
+        URL.createObjectURL = (blob) => { const url = make(blob); open_urls.add(url); return url; };
+        URL.revokeObjectURL = (url) => { open_urls.delete(url); drop(url); };"""
+    )
+    _raise(served, ago=10, subject_ref="case-1")
+    _raise(served, subject_ref="case-2")
+    page = await _enter(watched, served)
+    for subject in ("case-1", "case-2", "case-1"):
+        await page.locator("#list button", has_text=subject).click()
+        await expect(page.get_by_alt_text(f"The reference picture of {subject}")).to_be_visible()
+        await expect(page.locator(".mark")).to_be_visible()
+        assert await page.evaluate("open_urls.size") == 3
+    await page.get_by_role("button", name="Log out").click()
+    assert await page.evaluate("open_urls.size") == 0
+    assert "case-" not in await page.content()
+
+
+async def test_logging_in_by_hand_and_out(watched: Watched, served: Served) -> None:
+    page = watched.page
+    await page.goto(served.url)
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    await expect(page.get_by_label("One-time code")).to_be_focused()
+    await _shot(page, "door")
+    await page.keyboard.type("wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert").filter(has_text="not known")).to_be_visible()
+    code = served.code()
+    await page.get_by_label("One-time code").fill(code)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#room")).to_be_visible()
+    for store in ("localStorage", "sessionStorage"):
+        assert await page.evaluate(f"{store}.length") == 0
+    assert await page.evaluate("document.cookie") == ""
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    await expect(page.locator("#room")).to_be_hidden()
+    await page.goto(f"{served.url}/#code={code}")
+    await page.reload()
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+async def test_a_session_that_ends_says_so(watched: Watched, served: Served) -> None:
+    page = await _enter(watched, served)
+    await _until_watching(page)
+    verify = served.peers.verifier.verify
+    other = an_alert(now=datetime.now(UTC))  # any failure of the verifier will do
+    served.peers.verifier.verify = lambda token: verify("no longer " + other.alert_id)  # type: ignore[method-assign]
+    await expect(page.get_by_role("alert").filter(has_text="session has ended")).to_be_visible()
+    await expect(page.locator("#room")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        (Role.AUDITOR, "Operators and engagement officers see this picture"),
+        (Role.APPLICANT, "No alerts for this role"),
+        (Role.ADMINISTRATOR, "for this role"),
+    ],
+)
+async def test_other_roles_see_what_is_theirs(watched: Watched, served: Served, role: Role, words: str) -> None:
+    _raise(served)
+    page = await _enter(watched, served, role)
+    await expect(page.locator("#alert")).to_contain_text(words)
+    await expect(page.locator("#cameras li").first).to_contain_text("North gate")
+
+
+async def test_everybody_can_use_it(watched: Watched, served: Served) -> None:
+    """What an accessibility checker would ask, by hand."""
+    _raise(served, ago=5)
+    _raise(served, subject_ref="case-2")
+    page = await _enter(watched, served)
+    await expect(page.locator(".mark")).to_be_visible()
+    faults = await page.evaluate(_CHECKS)
+    assert faults == []
+    for landmark in ("banner", "main", "complementary", "navigation"):
+        assert await page.get_by_role(landmark).count() == 1, landmark  # type: ignore[arg-type]
+    # With the keyboard alone: past the skip link, the deployment, log out, into the list.
+    await page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(12):
+        await page.keyboard.press("Tab")
+        reached.append(await page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+        assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", reached[-1]
+        if "case-2231" in reached[-1]:
+            await page.keyboard.press("Enter")
+            break
+    assert reached[0] == "Skip to the alerts"
+    assert {"deployment", "logout", "Technical details"} <= set(reached)
+    await expect(page.locator("article")).to_contain_text("case-2231")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_words_can_be_read(watched: Watched, served: Served, scheme: Any) -> None:
+    await watched.page.emulate_media(color_scheme=scheme)
+    _raise(served, ago=5, under_18=True)
+    page = await _enter(watched, served)
+    await expect(page.locator(".mark")).to_be_visible()
+    await _shot(page, f"alert-{scheme}")
+    too_faint = await page.evaluate(_CONTRAST)
+    assert too_faint == []
+
+
+@pytest.mark.parametrize("width", [360, 820])
+async def test_it_fits_a_small_screen(watched: Watched, served: Served, width: int) -> None:
+    await watched.page.set_viewport_size({"width": width, "height": 780})
+    _raise(served)
+    page = await _enter(watched, served)
+    await expect(page.locator(".mark")).to_be_visible()
+    await _shot(page, f"narrow-{width}")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+_CHECKS = """() => {
+  const faults = [];
+  const visible = (e) => e.getClientRects().length > 0;
+  const text = (ids) => ids.split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim();
+  const name = (e) => (e.getAttribute("aria-label") || text(e.getAttribute("aria-labelledby") || "")
+    || e.labels?.[0]?.textContent || e.getAttribute("alt") || e.textContent || "").trim();
+  if (document.documentElement.lang !== "en") faults.push("no language");
+  if (!document.title) faults.push("no title");
+  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+  if (new Set(ids).size !== ids.length) faults.push("an id twice");
+  for (const image of document.images) if (!image.hasAttribute("alt")) faults.push("image without alt");
+  for (const e of document.querySelectorAll("button, select, input, summary, a"))
+    if (visible(e) && !name(e)) faults.push("without a name: " + e.outerHTML);
+  for (const e of document.querySelectorAll("nav, aside, section"))
+    if (visible(e) && !name(e)) faults.push("region without a name");
+  const levels = [...document.querySelectorAll("h1, h2, h3")].filter(visible).map((e) => +e.tagName[1]);
+  if (levels.filter((l) => l === 1).length !== 1) faults.push("not one h1");
+  levels.forEach((l, i) => { if (i && l > levels[i - 1] + 1) faults.push("a heading level is skipped"); });
+  for (const e of document.querySelectorAll("[aria-labelledby], [aria-describedby]"))
+    for (const id of (e.getAttribute("aria-labelledby") || e.getAttribute("aria-describedby")).split(" "))
+      if (!document.getElementById(id)) faults.push("refers to nothing: " + id);
+  if (!document.querySelector("[role=alert]") || !document.querySelector("[role=status]")) faults.push("not live");
+  for (const e of document.querySelectorAll("button, select")) {
+    const box = e.getBoundingClientRect();
+    if (visible(e) && Math.min(box.width, box.height) < 24) faults.push("too small to hit: " + name(e));
+  }
+  return faults;
+}"""
+
+_CONTRAST = """() => {
+  const channels = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = channels(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const text = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!text || !e.getClientRects().length || e.closest(".unseen")) continue;
+    const [a, b] = [light(channels(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) faint.push(e.textContent.trim().slice(0, 40));
+  }
+  return faint;
+}"""
