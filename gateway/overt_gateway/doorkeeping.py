@@ -18,6 +18,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
 IDLE_BODY_S = 20.0
 """A body that makes no progress for so long is given up: slow senders hold no memory."""
+MAX_HEADER_BYTES = 16 * 1024
 MAX_QUERY_BYTES = 2048
 _MAX_QUERY_FIELDS = 32
 
@@ -66,16 +67,22 @@ class SecurityHeaders:
         await self._app(scope, receive, dressed)
 
 
-class NoSecretsInQuery:
-    """400 for a token or a code in the query string, before anything looks at it."""
+class BoundedHead:
+    """431 for headers or a path beyond the bound (the server's own bound is on what arrives in pieces), and 400 for
+    a token or a code in the query string, before anything looks at it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["query_string"]:
-            fault = _query_fault(scope["query_string"])
-            if fault:
+        if scope["type"] == "http":
+            size = len(scope["path"]) + sum(len(name) + len(value) for name, value in scope["headers"])
+            if size > MAX_HEADER_BYTES:
+                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                told = f"path and headers are at most {MAX_HEADER_BYTES} bytes together"
+                await problem(status, Reason.MESSAGE_TOO_LARGE, told)(scope, receive, send)
+                return
+            if fault := _query_fault(scope["query_string"]):
                 await problem(HTTPStatus.BAD_REQUEST, Reason.BAD_FIELD, fault)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

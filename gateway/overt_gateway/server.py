@@ -15,7 +15,8 @@ from overt.errors import Fatal
 from overt.rpc import Address
 from starlette.types import ASGIApp
 
-MAX_HEADER_BYTES = 16 * 1024
+from overt_gateway.doorkeeping import MAX_HEADER_BYTES
+
 MAX_CONNECTIONS = 512
 KEEP_ALIVE_S = 15
 _BACKLOG = 128

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 
 from overt_gateway.auth import Guard, Tokens
 from overt_gateway.control import Control
-from overt_gateway.doorkeeping import BoundedBody, NoSecretsInQuery, SecurityHeaders, body_limit
+from overt_gateway.doorkeeping import BoundedBody, BoundedHead, SecurityHeaders, body_limit
 from overt_gateway.list_import import ListImport
 from overt_gateway.ports import Alerts, Cameras, Deployments, Enroller, Keys, Ledgers, Watchlists
 from overt_gateway.problems import OpaqueErrors, install
@@ -94,7 +94,7 @@ def _middleware(encrypted: bool) -> list[Middleware]:
         Middleware(SecurityHeaders, encrypted=encrypted),
         Middleware(Served),
         Middleware(OpaqueErrors),
-        Middleware(NoSecretsInQuery),
+        Middleware(BoundedHead),
         Middleware(BoundedBody, limit_of=body_limit),
     ]
 

@@ -70,11 +70,19 @@ def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def test_nothing_of_passers_by_is_left(tmp_path: Path, short_tmp: Path) -> None:
-    before = set(Path("/dev/shm").rglob("*"))
+@pytest.fixture
+def shared_memory() -> Iterator[Path]:
+    """Where this test's match keeps its index; a tmpfs."""
+    folder = Path(tempfile.mkdtemp(prefix="overt-test-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_nothing_of_passers_by_is_left(tmp_path: Path, short_tmp: Path, shared_memory: Path) -> None:
     outcome = Outcome(expected=[])
-    async with running(tmp_path, encrypt_store=False) as machine:
-        crime = Crime(machine, [tmp_path, short_tmp])
+    match = {"OVERT_INDEX_DIR": str(shared_memory)}
+    async with running(tmp_path, encrypt_store=False, extra={"match": match}) as machine:
+        crime = Crime(machine, [tmp_path, short_tmp, shared_memory])
         stage = Stage(machine, threshold=THRESHOLD, outcome=outcome)
         await stage.open(builtin_list())
         async with stage.watching(lambda alert: None):
@@ -95,8 +103,7 @@ async def test_nothing_of_passers_by_is_left(tmp_path: Path, short_tmp: Path) ->
         await _publish(machine, jpeg)
         assert {f.what for f in crime.findings()} == {"jpeg"}
         assert all(tmp_path / "nats" in f.path.parents for f in crime.findings())
-    left = set(Path("/dev/shm").rglob("*")) - before
-    assert not [p for p in left if "overt" in p.name], "shared memory"
+    assert list(shared_memory.rglob("*")) == [], "shared memory"
 
 
 async def _publish(machine: Machine, data: bytes) -> None:

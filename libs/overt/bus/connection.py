@@ -261,7 +261,7 @@ class Connection:
 
     async def closed(self) -> None:
         if not self._closing:
-            log.error("bus_closed_by_server", error=type(self.last_error).__name__)
+            log.error("bus_closed_by_server")
             self._lost_for_good.set()
 
     async def failed(self, error: Exception) -> None:
@@ -279,7 +279,9 @@ class Connection:
         elif isinstance(error, SlowConsumerError):
             count(Metric.BUS_MESSAGES, what=what_of(error.subject), outcome="dropped")
         elif "authorization violation" in text.lower():
+            # While reconnecting, too: another password than ours must be read, which a new process does.
             log.error("bus_user_refused")
+            self._lost_for_good.set()
         elif not isinstance(error, OSError):
             log.info("bus_trouble", error=type(error).__name__)
 

@@ -20,7 +20,8 @@ class RpcServer:
 
     The constructor raises Fatal for an address that does not parse, one that others can reach without TLS, and
     for unreadable TLS files; `start` raises Fatal for one that cannot be had. May be constructed outside of the
-    event loop. On a Unix socket `tls` is not used: its file mode says who may connect.
+    event loop. On a Unix socket `tls` is not used: its file mode says who may connect. A token is checked when a
+    call begins; a stream may outlive it.
     """
 
     def __init__(
@@ -74,10 +75,7 @@ class RpcServer:
         """Accepts no more calls, gives running ones `grace` seconds, then cancels them. Idempotent."""
         self._health.end()
         if self._server is not None:
-            await self._server.stop(grace)
-            if self._address.path is not None:
-                # gRPC has removed it already, or will never.
-                self._address.path.unlink(missing_ok=True)
+            await self._server.stop(grace)  # removes the socket's file first
             self._server = None
 
     def _bind(self, server: aio.Server) -> Address:

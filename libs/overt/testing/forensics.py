@@ -52,8 +52,8 @@ def scan_bytes(data: bytes, *, pixels: Sequence[bytes] = ()) -> Iterator[tuple[s
         if (at := data.find(run)) >= 0:
             yield "pixels", at
             break
-    if (at := find_template(data)) is not None:
-        yield "template", at
+    if (start := find_template(data)) is not None:
+        yield "template", start
 
 
 def find_template(data: bytes) -> int | None:

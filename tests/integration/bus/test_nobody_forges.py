@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from overt.api.match.v1.match_pb2 import SearchReply, SearchRequest
 from overt.bus import Delivery, NatsBus
 from overt.subjects import ALERT, DEPLOYMENTS, EVIDENCE, LEDGER, LISTS, SEARCH, Service
 
@@ -41,6 +42,13 @@ async def test_a_reply_subject_writes_nowhere(plain: dict[Service, Any], buses: 
     receipt = LEDGER.of(DEP, "cam")
     await buses[Service.INGEST].append(receipt, b"FORGED")
     ingest = plain[Service.INGEST]
+    read = await ingest.client.request(f"STORE.DIRECT.GET.{LEDGER.stream(DEP)}.{receipt}")
+    assert read.data == b"FORGED"
+
+    async def answer(_: str, request: SearchRequest) -> SearchReply:
+        return SearchReply(entry_id="FORGED")
+
+    await buses[Service.MATCH].serve(SEARCH, SearchRequest, answer, name="search")
     for target in TARGETS:
         for prefix in ("STORE.", "$JS.API."):
             await ingest.may_publish(f"{prefix}DIRECT.GET.{LEDGER.stream(DEP)}.{receipt}", reply=target)

@@ -97,7 +97,7 @@ class Frame:
         """Its picture is gone when this returns. Idempotent: the first fate counts."""
         picture, self._picture = self._picture, None
         if picture is not None:
-            pass
+            picture.destroy()
         self._hold.let_go(fate)
 
     def __repr__(self) -> str:
