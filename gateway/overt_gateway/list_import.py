@@ -193,7 +193,9 @@ class ListImport:
                 middle = len(batch) // 2
                 first = await self._add_batch(deployment, digest, batch[:middle], refused)
                 return first + await self._add_batch(deployment, digest, batch[middle:], refused)
-            refused += [_refuse(row, error.reason, str(error)) for row in batch[0][0].rows]
+            # Alone in its batch, an entry needs no position.
+            message = str(error).removeprefix("entry 0 of the batch: ")
+            refused += [_refuse(row, error.reason, message) for row in batch[0][0].rows]
             return []
         return [entry for _, entry in batch]
 

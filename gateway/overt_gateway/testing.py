@@ -204,12 +204,12 @@ class FakeAlerts:
         alert = self.alerts.get(alert_id)
         if alert is None or alert.deployment != deployment:
             raise Rejected(Reason.UNKNOWN_ALERT, "there is no such alert")
+        if alert.state != "open":
+            raise Rejected(Reason.EXPIRED, "it has expired: its key is destroyed")
         return alert
 
     async def evidence(self, deployment: str, alert_id: str, part: Part) -> bytes:
-        alert = await self.get(deployment, alert_id)
-        if alert.state != "open":
-            raise Rejected(Reason.EXPIRED, "it has expired: its key is destroyed")
+        await self.get(deployment, alert_id)
         return self.pictures[alert_id, part]
 
     async def watch(self, deployment: str) -> AsyncIterator[AlertEvent]:

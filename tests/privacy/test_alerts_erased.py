@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from overt.api.control.v1 import control_pb2
+from overt.crypto import FileKeyring
 from overt.ids import alert_key_id, list_key_id
 from overt.subjects import ALERT, Service
 from overt.testing.forensics import scan
@@ -49,7 +50,7 @@ async def test_what_is_erased_is_gone(service: AlertsProcess, tmp_path: Path) ->
     store = service.nats.store_dir
     await service.start()
     public = await service.prepare("market")
-    await service.put("market", retention=timedelta(seconds=4))
+    await service.put("market", retention=timedelta(seconds=6))
     one = Sighted(public, at=datetime.now(UTC))
     message = one.message()
     again = replace(one, track="stream-2", at=one.at + timedelta(seconds=1))
@@ -134,8 +135,6 @@ async def test_the_list_is_gone_after_the_end(service: AlertsProcess) -> None:
 
 async def test_no_key_is_anywhere_but_in_the_keyring(service: AlertsProcess, tmp_path: Path) -> None:
     """Not in the store, not in the log; and in the keyring's files only wrapped."""
-    from overt.crypto import FileKeyring
-
     await service.start()
     public = await service.prepare("market")
     await service.put("market")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from overt.bus import BusAddress, password_variable, server_config, server_password
 from overt.bus.config import STORE_KEY_VARIABLE
@@ -30,11 +31,13 @@ def nats_server_binary() -> str:
 class NatsServer:
     """Start it, use `address(service)`, stop it. `kill` and `start` again keep port and store: a crash."""
 
-    def __init__(self, directory: Path, *, encrypted: bool = False) -> None:
+    def __init__(self, directory: Path, *, encrypted: bool = False, **config: Any) -> None:
+        """`config` goes to overt.bus.server_config as it is."""
         self.directory = directory
         self.store_dir = directory / "store"
         self._passwords = {service: server_password() for service in Service}
         self._store_key = server_password() if encrypted else None
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._port = -1
         directory.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,7 @@ class NatsServer:
                 port=self._port,
                 ports_file_dir=self.directory,
                 store_key_variable=STORE_KEY_VARIABLE if self._store_key else None,
+                **self._config,
             )
         )
         environment = {password_variable(s): p for s, p in self._passwords.items()}

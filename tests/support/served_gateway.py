@@ -21,6 +21,7 @@ import numpy as np
 from overt.permissions import Role
 from overt.runtime import SystemClock
 from overt_gateway.auth import LoginCodes
+from overt_gateway.manifest import REQUIRED
 from overt_gateway.ports import CameraState, Part, Sight
 from overt_gateway.routes.v1.alert_stream import AlertFeeds
 from overt_gateway.server import HttpServer
@@ -54,29 +55,12 @@ class Served:
 
     async def start_deployment(self, deployment: str = "market", name: str = "Market day") -> None:
         """Active, with two cameras and one entry."""
-        row = {
-            "image": "a.jpg",
-            "subject_ref": "case-2231",
-            "category": "wanted_by_court",
-            "legal_basis": "warrant 4411",
-            "image_source": "custody",
-            "reason": "failed to appear on 3 March",
-            "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
-        }
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(row))
-        writer.writeheader()
-        writer.writerow(row)
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as packed:
-            packed.writestr("manifest.csv", table.getvalue())
-            packed.writestr("a.jpg", b"x")
         cameras = [{"id": "gate", "name": "North gate"}, {"id": "west", "name": "West door"}]
         path = f"/v1/deployments/{deployment}"
         async with self.client(Role.APPLICANT) as applicant:
             body = {"name": name, "id": deployment, "cameras": cameras}
             (await applicant.post("/v1/deployments", json=body)).raise_for_status()
-            upload = {"archive": ("list.zip", archive.getvalue())}
+            upload = {"archive": packed_list({"case-2231": b"x"})}
             (await applicant.post(f"{path}/list/import", files=upload)).raise_for_status()
         async with self.client(Role.OPERATOR) as operator:
             (await operator.post(f"{path}/start")).raise_for_status()
@@ -89,6 +73,29 @@ class Served:
     def lose(self, deployment: str = "market", camera: str = "west", reason: str = "detect_away") -> None:
         """Ingest says that a camera is blind."""
         self.peers.sights.note(deployment, camera, CameraState(Sight.BLIND, reason, 12.0, 0.0, 3, 900))
+
+
+def packed_list(pictures: Mapping[str, bytes]) -> bytes:
+    """An archive for upload, with one picture of each subject."""
+    table, archive = io.StringIO(), io.BytesIO()
+    writer = csv.DictWriter(table, REQUIRED)
+    writer.writeheader()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for subject, picture in pictures.items():
+            writer.writerow(
+                {
+                    "image": f"{subject}.jpg",
+                    "subject_ref": subject,
+                    "category": "wanted_by_court",
+                    "legal_basis": "warrant 4411",
+                    "image_source": "custody",
+                    "reason": "failed to appear on 3 March",
+                    "expires_at": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+                }
+            )
+            packed.writestr(f"{subject}.jpg", picture)
+        packed.writestr("manifest.csv", table.getvalue())
+    return archive.getvalue()
 
 
 @contextlib.asynccontextmanager

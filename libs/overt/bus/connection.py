@@ -58,12 +58,17 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BusAddress:
-    """Where the server is and who we are there. The user is a Service's value; it gives the inbox its name."""
+    """Where the server is and who we are there. The user is a Service's value; it gives the inbox its name.
+
+    A `tls://` URL is verified against `tls_ca_file` (None: the system's authorities); certificate and key are
+    shown to a server that asks for them."""
 
     url: str
     user: str
     password: str = field(repr=False)
     tls_ca_file: Path | None = None
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
 
 
 @dataclass(slots=True)
@@ -334,6 +339,20 @@ def _next_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, floa
     return server, wait * random.uniform(2 / 3, 1)
 
 
+def _tls(address: BusAddress) -> ssl.SSLContext | None:
+    if not address.url.startswith("tls://"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=address.tls_ca_file)
+        if address.tls_certificate_file is not None:
+            context.load_cert_chain(address.tls_certificate_file, address.tls_key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Fatal(
+            f"OVERT_TLS_CA_FILE, OVERT_TLS_CERTIFICATE_FILE or OVERT_TLS_KEY_FILE cannot be used: {error.strerror}"
+        ) from None
+    return context
+
+
 async def open_connection(
     address: BusAddress,
     *,
@@ -350,7 +369,7 @@ async def open_connection(
             name=name,
             user=address.user,
             password=address.password,
-            tls=ssl.create_default_context(cafile=address.tls_ca_file) if address.tls_ca_file else None,
+            tls=_tls(address),
             inbox_prefix=inbox_of(address.user),
             error_cb=connection.failed,
             disconnected_cb=connection.disconnected,

@@ -44,6 +44,10 @@ class BusSettings(Protocol):
     def nats_password_file(self) -> Path | None: ...
     @property
     def tls_ca_file(self) -> Path | None: ...
+    @property
+    def tls_certificate_file(self) -> Path | None: ...
+    @property
+    def tls_key_file(self) -> Path | None: ...
 
 
 class NatsBus(Bus):
@@ -187,7 +191,14 @@ def _address(where: BusSettings | BusAddress) -> BusAddress:
         password = where.nats_password_file.read_text().strip() if where.nats_password_file else ""
     except OSError as error:
         raise Fatal(f"cannot read OVERT_NATS_PASSWORD_FILE: {error.strerror}") from None
-    return BusAddress(where.nats_url, where.nats_user, password, where.tls_ca_file)
+    return BusAddress(
+        url=where.nats_url,
+        user=where.nats_user,
+        password=password,
+        tls_ca_file=where.tls_ca_file,
+        tls_certificate_file=where.tls_certificate_file,
+        tls_key_file=where.tls_key_file,
+    )
 
 
 async def connect(

@@ -117,13 +117,13 @@ class _Channel(grpc.aio.Channel):
     def _with_ours(self, metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
         """What the caller gives goes first, and instead of ours where it has the same key."""
         given = tuple(metadata or ())
-        ours: dict[str, str] = {}
-        if self._token is not None:
-            ours["authorization"] = f"Bearer {self._token()}"
-        if traceparent := current_traceparent():
-            ours["traceparent"] = traceparent
         keys = {key for key, _ in given}
-        return (*given, *((key, value) for key, value in ours.items() if key not in keys))
+        ours: list[tuple[str, str | bytes]] = []
+        if self._token is not None and "authorization" not in keys:
+            ours.append(("authorization", f"Bearer {self._token()}"))
+        if "traceparent" not in keys and (traceparent := current_traceparent()):
+            ours.append(("traceparent", traceparent))
+        return (*given, *ours)
 
     async def close(self, grace: float | None = None) -> None:
         await self._channel.close(grace)

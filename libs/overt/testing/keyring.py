@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from overt.crypto.keyring import Destruction, KeyKind
 from overt.crypto.keyring.port import checked_key, checked_key_id, conflict, unknown
+from overt.errors import Fatal
 
 
 def _now() -> datetime:
@@ -18,10 +19,17 @@ class MemoryKeyring:
 
     def __init__(self, *, now: Callable[[], datetime] = _now) -> None:
         self._now = now
-        self._keys: dict[str, bytes] = {}
+        self._held: dict[str, bytes] = {}
+        self._closed = False
 
     def __repr__(self) -> str:
-        return f"MemoryKeyring({len(self._keys)} keys)"
+        return f"MemoryKeyring({len(self._held)} keys)"
+
+    @property
+    def _keys(self) -> dict[str, bytes]:
+        if self._closed:
+            raise Fatal("the keyring in memory cannot be used: it is closed")
+        return self._held
 
     def create(self, key_id: str, *, kind: KeyKind = KeyKind.SYMMETRIC) -> bytes:
         key = kind.generate()
@@ -55,4 +63,5 @@ class MemoryKeyring:
         )
 
     def close(self) -> None:
-        self._keys.clear()
+        self._closed = True
+        self._held.clear()

@@ -98,19 +98,29 @@ class StreamAnalysis:
         pending: Collection[int],
         settled: Collection[int],
     ) -> Found:
-        with step("align"):
-            aligned = self._engine.align(picture, face.landmarks)
-            quality = assess(face, aligned)
+        aligned, quality = self._look_at(picture, face)
         worth = rank(quality)
         refused = self._refusal(picture, face, track, quality, settled) or self._best.refusal(
             track, rank=worth, at=at, pending=track in pending
         )
+        if refused is None:
+            # Only now, for it costs more than all of the above: most faces are never templated.
+            level = self._engine.level(picture, face)
+            if level is not face:
+                face = level
+                aligned, quality = self._look_at(picture, face)
+                refused = self._acceptance.refusal(quality)
         if refused is not None:
             return Found(track, face, quality, refused=refused)
         with step("template"):
             template = self._engine.template(aligned)
         self._best.took(track, rank=worth, at=at)
         return Found(track, face, quality, template)
+
+    def _look_at(self, picture: Picture, face: Face) -> tuple[Picture, Quality]:
+        with step("align"):
+            aligned = self._engine.align(picture, face.landmarks)
+            return aligned, assess(face, aligned)
 
     def _refusal(
         self, picture: Picture, face: Face, track: int, quality: Quality, settled: Collection[int]

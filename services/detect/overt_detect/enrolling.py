@@ -50,6 +50,7 @@ class Enrolment:
         others = [f for f in faces if f is not face and f.score >= self._acceptance.smallest_score]
         if any(f.box.longer_side >= _OTHER_FACE * face.box.longer_side for f in others):
             raise Rejected(Reason.SEVERAL_FACES, "the picture shows more than one face; cut out the one that is meant")
+        face = self._engine.level(picture, face)
         aligned = self._engine.align(picture, face.landmarks)
         quality = assess(face, aligned)
         refused = self._acceptance.refusal(quality)

@@ -31,6 +31,10 @@ class Engine(Protocol):
         """Every face, best first, in the picture's own pixels. `width`: the longer side to search at."""
         ...
 
+    def level(self, picture: Picture, face: Face) -> Face:
+        """The face with landmarks that follow the tilt of the head. Takes some milliseconds: for shots only."""
+        ...
+
     def align(self, picture: Picture, landmarks: Landmarks) -> Picture:
         """The face at the recogniser's size and position."""
         ...

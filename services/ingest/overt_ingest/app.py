@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import grpc.aio
 from overt.api.ingest.v1 import ingest_pb2_grpc
@@ -29,6 +30,7 @@ from overt_ingest.settings import Settings
 from overt_ingest.status import StatusBoard
 
 _STATUS_EVERY_S = 1.0
+_DEPLOYMENTS_PATIENCE_S = 5.0
 
 _LAST_RECEIPTS_S = 0.5
 """What the last receipts of closed cameras need to leave the process."""
@@ -107,6 +109,11 @@ class IngestApp:
         }
 
     async def open(self) -> str:
+        assert self._cameras is not None
+        with suppress(TimeoutError):
+            # Without the bus the door opens all the same, and says "not yet".
+            async with asyncio.timeout(_DEPLOYMENTS_PATIENCE_S):
+                await self._cameras.heard.wait()
         address = await self._server.start()
         self._server.set_serving(True)
         return address
@@ -131,7 +138,8 @@ class IngestApp:
     async def _watch(self) -> None:
         assert self._bus is not None
         assert self._cameras is not None
-        await watch_deployments(self._bus, put=self._cameras.put, remove=self._cameras.remove)
+        cameras = self._cameras
+        await watch_deployments(self._bus, put=cameras.put, remove=cameras.remove, all_put=cameras.heard.set)
 
     async def _tell_status(self) -> None:
         while True:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from overt.errors import Rejected
+from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.runtime import Clock
 from overt.telemetry import Metric, gauge, get_logger
@@ -37,15 +37,21 @@ class Cameras:
         self._specs: dict[tuple[str, str], CameraSpec] = {}
         self._news = asyncio.Event()
         self._stopping = False
+        self.heard = asyncio.Event()
+        """Set once all deployments there are have been put: before that, an unknown one may only be unheard of."""
 
     # What others ask
 
     def visit(self, deployment: str, camera: str) -> Visit:
-        """The right to push frames to a camera. Rejected with what is wrong."""
+        """The right to push frames to a camera. Rejected with what is wrong; Retryable when it will be open soon."""
+        if not self.heard.is_set():
+            raise Retryable("the deployments are not known yet")
         check_visit(self._deployments, deployment, camera, self._clock.now())
         opening = self._openings.get((deployment, camera))
+        if self._stopping or (opening is not None and opening.camera.closing.is_set()):
+            raise Rejected(Reason.CAMERA_CLOSED, "this camera is closing")
         if opening is None or not opening.accepts:
-            raise Rejected(Reason.CAMERA_CLOSED, "this camera is not open yet, or is closing")
+            raise Retryable("this camera is about to open")
         return opening.camera.visit()
 
     def alive(self) -> list[Camera]:

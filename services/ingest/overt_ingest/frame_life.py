@@ -80,8 +80,6 @@ class FrameLife:
 
     def close(self) -> None:
         """The camera is closed: nothing can be confirmed any more."""
-        for sighting in list(self._sightings):
-            sighting.destroy()
         self._tracks.end_all(Fate(TrackClass.EXPIRED, Reason.CAMERA_CLOSED))
 
     @property

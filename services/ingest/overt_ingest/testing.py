@@ -134,6 +134,7 @@ class FakeStudio:
     async def seal(self, pictures: Pictures, finding: Finding) -> SealedEvidence:
         if self.before_each is not None:
             await self.before_each()
+        assert pictures.scene
         self.findings.append(finding)
         alert = f"{finding.track}/{finding.verdict.entry_id}"
         return SealedEvidence(alert, alert, "dep", "cam", b"sealed")

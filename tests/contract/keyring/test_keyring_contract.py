@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from overt.crypto import FileKeyring, KeyKind, Keyring, aead, sealing
-from overt.errors import Rejected
+from overt.errors import Fatal, Rejected
 from overt.reasons import Reason
 from overt.testing.keyring import MemoryKeyring
 
@@ -142,6 +142,16 @@ def test_repr_holds_no_key(keyring: Keyring) -> None:
     for text in (repr(keyring), str(keyring), repr(destruction)):
         assert key.hex() not in text
         assert repr(key)[2:-1] not in text
+
+
+def test_what_is_closed_refuses(keyring: Keyring) -> None:
+    keyring.create("a")
+    keyring.close()
+    keyring.close()
+    # Never UNKNOWN_KEY: somebody would take it for destroyed.
+    for call in (lambda: keyring.get("a"), lambda: keyring.create("b"), lambda: keyring.destroy("a"), keyring.ids):
+        with pytest.raises(Fatal, match="closed"):
+            call()
 
 
 def test_many_threads_at_once(keyring: Keyring) -> None:

@@ -72,6 +72,8 @@ async def test_settings_are_an_address(own_server: NatsServer, tmp_path: Path) -
         nats_user = "alerts"
         nats_password_file: Path | None = tmp_path / "password"
         tls_ca_file: Path | None = None
+        tls_certificate_file: Path | None = None
+        tls_key_file: Path | None = None
 
     (tmp_path / "password").write_text(own_server.password(Service.ALERTS) + "\n")
     bus = await connect(Settings(), name="test")
@@ -87,8 +89,9 @@ def test_an_address_does_not_show_its_password() -> None:
 
 
 async def test_a_server_that_hangs_is_noticed(own_server: NatsServer) -> None:
+    told = asyncio.Event()
     alerts = await connect(own_server.address(Service.ALERTS), name="test")
-    ingest = await connect(own_server.address(Service.INGEST), name="test")
+    ingest = await connect(own_server.address(Service.INGEST), name="test", on_loss=told.set)
     try:
         await alerts.steward.ensure_operation()
         await alerts.steward.ensure("dep-1")
@@ -98,12 +101,14 @@ async def test_a_server_that_hangs_is_noticed(own_server: NatsServer) -> None:
             await ingest.append(SUBJECT, bytes(1_000_000), timeout=timedelta(seconds=1))
         assert time.monotonic() - began < 4
         # More than the sockets hold, so that closing the connection waits for what cannot be sent.
-        for _ in range(12):
+        for _ in range(40):
             try:
                 await ingest.publish(PREVIEW.of("dep-1", "cam"), bytes(1_000_000))
             except Retryable:
                 break
         await _until(lambda: not ingest.connected and not alerts.connected, seconds=20)
+        # It tries to connect again, while what it wrote still cannot be sent.
+        await asyncio.wait_for(told.wait(), 10)
         own_server.resume()
         await _until(lambda: ingest.connected and alerts.connected, seconds=20)
         assert await ingest.append(SUBJECT, b"x", timeout=timedelta(seconds=5)) >= 1

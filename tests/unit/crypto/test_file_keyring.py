@@ -173,16 +173,6 @@ def test_a_second_process(keyring: FileKeyring, directory: Path) -> None:
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
 
-def test_what_is_closed_refuses(keyring: FileKeyring) -> None:
-    keyring.create("a")
-    keyring.close()
-    keyring.close()
-    # Never "unknown key": somebody would take it for destroyed.
-    for call in (lambda: keyring.get("a"), lambda: keyring.create("b"), lambda: keyring.destroy("a"), keyring.ids):
-        with pytest.raises(Fatal, match="closed"):
-            call()
-
-
 def test_an_open_directory_is_closed(directory: Path) -> None:
     directory.mkdir(parents=True)
     directory.chmod(0o755)

@@ -27,10 +27,14 @@ class _Engine:
     def __init__(self, *faces: Face, found_from: int = 0, aligned: Picture = _TEXTURE) -> None:
         self._faces, self._found_from, self._aligned = list(faces), found_from, aligned
         self.asked: list[tuple[int, int]] = []
+        self.levelled: Face | None = None
 
     def find(self, picture: Picture, *, width: int) -> list[Face]:
         self.asked.append((picture.shape[1], width))
         return self._faces if len(self.asked) > self._found_from else []
+
+    def level(self, picture: Picture, face: Face) -> Face:
+        return self.levelled or face
 
     def align(self, picture: Picture, landmarks: Landmarks) -> Picture:
         return self._aligned

@@ -33,11 +33,15 @@ class _Engine:
         self.faces: list[Face] = []
         self.aligned = _TEXTURE
         self.templates = 0
+        self.levelled: Face | None = None
         self.seen: list[weakref.ref[Picture]] = []
 
     def find(self, picture: Picture, *, width: int) -> list[Face]:
         self.seen.append(weakref.ref(picture))
         return self.faces
+
+    def level(self, picture: Picture, face: Face) -> Face:
+        return self.levelled or face
 
     def align(self, picture: Picture, landmarks: Landmarks) -> Picture:
         return self.aligned
@@ -131,6 +135,18 @@ def test_every_face_is_reported_also_small_untracked_and_outside() -> None:
 def test_the_camera_says_how_small_a_face_may_be() -> None:
     assert _reasons(_Stream(smallest=18).frame(10.0, _face(size=20))) == [None]
     assert _reasons(_Stream(smallest=90).frame(10.0, _face(size=80))) == [Reason.TOO_SMALL]
+
+
+def test_a_tilted_head_is_levelled_and_judged_again_before_it_is_templated() -> None:
+    stream = _Stream()
+    looking_away = _LANDMARKS + np.float32([[0, 0], [0, 0], [40, 0], [0, 0], [0, 0]])
+    stream.engine.levelled = replace(_face(), landmarks=looking_away)
+    analysis = stream.frame(10.0, _face())
+    assert _reasons(analysis) == [Reason.EXTREME_POSE]
+    stream.engine.levelled = replace(_face(), landmarks=_LANDMARKS + np.float32(1))
+    analysis = stream.frame(10.1, _face())
+    assert _reasons(analysis) == [None], "what was refused is not counted as a shot"
+    assert np.array_equal(analysis.faces[0].face.landmarks, _LANDMARKS + 1)
 
 
 def test_ended_tracks_are_passed_on_and_forgotten() -> None:

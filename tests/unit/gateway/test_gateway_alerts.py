@@ -67,13 +67,14 @@ async def test_what_expired_is_gone(client: httpx.AsyncClient, peers: FakePeers,
     alert = an_alert(now=clock.now())
     peers.alerts.tell("raised", alert, PICTURES)
     peers.alerts.expire(alert.alert_id)
-    path = f"/v1/deployments/{draft}/alerts/{alert.alert_id}"
-    shown = await client.get(path, headers=peers.headers(Role.OPERATOR))
-    assert shown.json()["state"] == "expired"
-    assert shown.json()["evidence"] is None
-    assert "case-2231" not in shown.text
-    picture = await client.get(f"{path}/evidence/probe", headers=peers.headers(Role.OPERATOR))
-    assert (picture.status_code, picture.json()["reason"]) == (410, "expired")
+    base = f"/v1/deployments/{draft}/alerts"
+    answer = await client.get(base, headers=peers.headers(Role.OPERATOR))
+    (shown,) = answer.json()["alerts"]
+    assert (shown["id"], shown["state"], shown["evidence"]) == (alert.alert_id, "expired", None)
+    assert "case-2231" not in answer.text
+    for path in (f"{base}/{alert.alert_id}", f"{base}/{alert.alert_id}/evidence/probe"):
+        gone = await client.get(path, headers=peers.headers(Role.OPERATOR))
+        assert (gone.status_code, gone.json()["reason"]) == (410, "expired")
 
 
 @pytest.mark.parametrize("part", ["everything", "PROBE", "probe.jpg", "%2e%2e"])

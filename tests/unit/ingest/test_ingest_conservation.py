@@ -102,6 +102,7 @@ class World:
 
     answers: list[Answer]
     verdicts: list[tuple[str, int]]
+    studio: list[int] = field(default_factory=list)
     pictures: list[FakePicture] = field(default_factory=list)
     receipts: list[Fate] = field(default_factory=list)
     ended: set[int] = field(default_factory=set)
@@ -144,6 +145,13 @@ class World:
             raise Away(Reason.MATCH_AWAY)
         return Verdict(Decision(what), entry_id="entry", agreeing=range(len(probes)))
 
+    async def develop(self) -> None:
+        """Before pictures are cut out, and before they are sealed."""
+        step = self.studio.pop(0) if self.studio else 0
+        await asyncio.sleep(max(step, 0) / 1e3)
+        if step < 0:
+            raise Rejected(Reason.MESSAGE_TOO_LARGE, "no")
+
     def take(self, fault: str) -> FakePicture:
         if fault == "picture":
             raise Rejected(Reason.NOT_A_JPEG, "no")
@@ -156,6 +164,7 @@ async def play(world: World, steps: Sequence[object], ending: str, spin_at_end: 
     clock = LoopClock()
     parts = FakeParts(analyse=world.analyse, judge=world.judge)
     parts.outbox.deliver_at_once = False
+    parts.darkroom.before_each = world.develop
     opening = Opening(SPEC, epoch=Epoch("e1"), parts=parts, clock=clock)
     camera = opening.camera
     running = asyncio.create_task(opening.run())
@@ -258,6 +267,7 @@ async def play(world: World, steps: Sequence[object], ending: str, spin_at_end: 
     steps=st.lists(_STEPS, min_size=12, max_size=40),
     answers=st.lists(_ANSWERS, min_size=12, max_size=60),
     verdicts=st.lists(_VERDICTS, min_size=6, max_size=40),
+    studio=st.lists(st.sampled_from((0, 0, 15, 400, -1)), max_size=20),
     ending=st.sampled_from(("close", "close", "cancel")),
     spin_at_end=st.integers(0, 20),
 )
@@ -265,7 +275,8 @@ def test_both_laws_hold_whatever_happens(
     steps: list[object],
     answers: list[Answer],
     verdicts: list[tuple[str, int]],
+    studio: list[int],
     ending: str,
     spin_at_end: int,
 ) -> None:
-    run_virtually(play(World(answers, verdicts), steps, ending, spin_at_end))
+    run_virtually(play(World(answers, verdicts, studio), steps, ending, spin_at_end))

@@ -51,7 +51,7 @@ def register(app: FastAPI, *, control: Control, alerts: Alerts, feeds: AlertFeed
         found = sorted(await alerts.all(deployment), key=lambda alert: alert.raised_at, reverse=True)
         return AlertsOut(deployment=deployment, authority=UNAUTHORISED, alerts=[AlertOut.of(alert) for alert in found])
 
-    @app.get("/v1/deployments/{deployment}/alerts/{alert}", tags=_TAGS, responses=errors(401, 403, 404))
+    @app.get("/v1/deployments/{deployment}/alerts/{alert}", tags=_TAGS, responses=errors(401, 403, 404, 410))
     async def get_alert(deployment: str, alert: str) -> AlertOut:
         """One alert."""
         await control.get(deployment)

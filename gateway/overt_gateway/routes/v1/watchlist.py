@@ -39,9 +39,9 @@ _BODY = {
 def register(app: FastAPI, *, control: Control, watchlists: Watchlists, importer: ListImport) -> None:
     """Adds the routes."""
 
-    @app.get("/v1/deployments/{deployment}/list", tags=_TAGS, responses=errors(401, 403, 404))
+    @app.get("/v1/deployments/{deployment}/list", tags=_TAGS, responses=errors(401, 403, 404, 409))
     async def get_list(deployment: str) -> ListOut:
-        """Who is on it, without pictures or templates."""
+        """Who is on it, without pictures or templates. Of a deployment that has ended there is no list."""
         known = (await control.get(deployment)).deployment
         return ListOut.of(deployment, known.authority, await watchlists.read(deployment))
 

@@ -123,7 +123,7 @@ class FileKeyring:
         )
 
     def close(self) -> None:
-        """See Keyring.close. Idempotent; the keyring cannot be used after it."""
+        """See Keyring.close."""
         with self._changing:
             self._unusable = "it is closed"
             self._directory.close()

@@ -68,7 +68,8 @@ class Keyring(Protocol):
         ...
 
     def close(self) -> None:
-        """Releases what the keyring holds. The keys stay."""
+        """Releases what the keyring holds. The keys stay. Idempotent; every other call is Fatal from then on, so
+        that nobody takes a key for destroyed."""
         ...
 
 

@@ -8,6 +8,7 @@ from overt.errors import Fatal
 from overt.models import Model, PreparedPack, Task
 
 from overt_detect.adapters.arcface import ArcFace
+from overt_detect.adapters.levelling import level
 from overt_detect.adapters.ort import onnxruntime
 from overt_detect.adapters.yunet import YuNet
 from overt_detect.domain.geometry import Face, Landmarks
@@ -50,6 +51,9 @@ class OnnxEngine:
 
     def find(self, picture: Picture, *, width: int) -> list[Face]:
         return self._detector.find(picture, width=width)
+
+    def level(self, picture: Picture, face: Face) -> Face:
+        return level(self._detector, picture, face)
 
     def align(self, picture: Picture, landmarks: Landmarks) -> Picture:
         return self._recogniser.align(picture, landmarks)

@@ -53,10 +53,13 @@ class _Pixels:
 
 
 def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
-    """`bgr` is not changed, and nothing of it is kept but what the two JPEGs show."""
+    """`bgr` is not changed, and nothing of it is kept but what the two JPEGs show. Rejected if the face is not in
+    it, or if the pictures cannot be made small enough."""
     masked = mask(bgr, alerted=alerted, others=others)
     height, width = masked.shape[:2]
     crop = _around(alerted, CROP_MARGIN, width, height).of(masked)
+    if not crop.size:
+        raise Rejected(Reason.BAD_MESSAGE, "a face outside of its picture")
     scale = min(1.0, SCENE_SIDE_PX / max(width, height))
     scene_jpeg, scale = _fitting(masked, scale, MOST_SCENE_BYTES)
     crop_jpeg, _ = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
@@ -101,8 +104,6 @@ def _around(box: Box, margin: float, width: int, height: int) -> _Pixels:
 def _fitting(picture: BGR, scale: float, most_bytes: int) -> tuple[bytes, float]:
     """A JPEG of at most `most_bytes`, and the scale it ended up with: quality gives way first, then size."""
     height, width = picture.shape[:2]
-    if not width or not height:
-        raise Rejected(Reason.BAD_MESSAGE, "a face outside of its picture")
     while True:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         scaled = picture if scale == 1.0 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

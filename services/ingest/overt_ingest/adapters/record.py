@@ -58,9 +58,15 @@ class BusReceipts:
                 log.error("receipt_unreadable", subject=stored.subject)
 
 
-async def watch_deployments(bus: Bus, *, put: Callable[[Deployment], None], remove: Callable[[str], None]) -> None:
-    """Tells every change of every deployment, from the present state on, until cancelled. What does not parse is
-    closed, not guessed at."""
+async def watch_deployments(
+    bus: Bus,
+    *,
+    put: Callable[[Deployment], None],
+    remove: Callable[[str], None],
+    all_put: Callable[[], None],
+) -> None:
+    """Tells every change of every deployment until cancelled: first those there are, then `all_put`, then what
+    changes. What does not parse is closed, not guessed at."""
     pause = _AGAIN_FIRST_S
     while True:
         try:
@@ -68,6 +74,7 @@ async def watch_deployments(bus: Bus, *, put: Callable[[Deployment], None], remo
             async for change in watch:
                 pause = _AGAIN_FIRST_S
                 if change.is_marker:
+                    all_put()
                     continue
                 try:
                     deployment = None if change.value is None else deployment_from(change.key, change.value)

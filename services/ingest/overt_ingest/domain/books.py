@@ -58,10 +58,9 @@ TRACK_ORDER = (
 def stronger(order: Sequence[str], said: Fate | None, new: Fate) -> Fate:
     """The rule by which a fate is decided when several things were said. Evidence that was lost comes directly
     after evidence that was kept: a lost alert is never hidden behind an earlier no-match. Within a class the
-    newest code stands."""
-    if said is None or _rank(order, new) <= _rank(order, said):
-        return new
-    return said
+    newest code stands. ValueError for a class that is not of `order`."""
+    rank = _rank(order, new)
+    return new if said is None or rank <= _rank(order, said) else said
 
 
 def _rank(order: Sequence[str], fate: Fate) -> float:

@@ -62,7 +62,7 @@ class Exhibit:
     def close(self, frame: Fate, track: Fate) -> None:
         """Nothing of it is left here. Idempotent: the first fates count."""
         self._pictures = None
-        pass
+        self._frame.let_go(frame)
         self._track.let_go(track)
 
 

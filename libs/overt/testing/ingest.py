@@ -1,0 +1,142 @@
+"""The peers of ingest, faked where the wire is: detect over real gRPC, match over any bus.
+
+detect = FakeDetect(lambda frame: [face(track=1, template=unit_template())])
+async with serving(lambda server: add_DetectServicer_to_server(detect, server)) as served: ...
+match = FakeMatch(lambda request: match_pb2.SearchReply(decision=...)); await match.serve(bus)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from overt.api.detect.v1 import detect_pb2 as detect
+from overt.api.detect.v1 import detect_pb2_grpc
+from overt.api.match.v1 import match_pb2 as match
+from overt.api.types.v1 import types_pb2 as types
+from overt.bus import Bus, Subscription
+from overt.ids import new_epoch
+from overt.subjects import SEARCH
+
+Faces = Sequence[detect.FoundFace]
+
+
+def face(
+    track: int = 0,
+    *,
+    box: tuple[float, float, float, float] = (100, 100, 80, 100),
+    template: bytes = b"",
+    refused: str = "",
+) -> detect.FoundFace:
+    """A shot with a template, and without one a face that is refused."""
+    x, y, width, height = box
+    return detect.FoundFace(
+        track=track,
+        box=types.Box(x=x, y=y, width=width, height=height),
+        template=template,
+        refused=refused or ("" if template else "not_better"),
+    )
+
+
+@dataclass(frozen=True)
+class SeenFrame:
+    """What detect was told of a frame. Never its pixels: only how many bytes they had, and their size if raw."""
+
+    sequence: int
+    kind: str
+    bytes: int
+    pending: tuple[int, ...]
+    settled: tuple[int, ...]
+    traceparent: str
+    width: int = 0
+    height: int = 0
+
+
+@dataclass
+class FakeDetect(detect_pb2_grpc.DetectServicer):
+    """`find` says which faces are in a frame; a whole AnalyseReply may be given instead."""
+
+    find: Callable[[detect.FrameToAnalyse], Faces | detect.AnalyseReply] = lambda frame: []
+    epoch: str = field(default_factory=new_epoch)
+    model_digest: str = "fake-model"
+    frames: list[SeenFrame] = field(default_factory=list)
+    openings: list[detect.Opening] = field(default_factory=list)
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: it holds on to the next frame."""
+
+    def __post_init__(self) -> None:
+        self.answering.set()
+
+    async def Describe(self, request: detect.DescribeRequest, context: Any) -> detect.DescribeReply:  # noqa: N802
+        return detect.DescribeReply(epoch=self.epoch, pack="fake", model_digest=self.model_digest, template_length=4)
+
+    async def Analyse(  # noqa: N802
+        self, request_iterator: AsyncIterator[detect.AnalyseRequest], context: Any
+    ) -> AsyncIterator[detect.AnalyseReply]:
+        async for request in request_iterator:
+            if request.WhichOneof("what") == "opening":
+                self.openings.append(request.opening)
+                continue
+            frame = request.frame
+            self.frames.append(_seen(frame))
+            await self.answering.wait()
+            found = self.find(frame)
+            reply = found if isinstance(found, detect.AnalyseReply) else detect.AnalyseReply(faces=found)
+            reply.sequence = frame.sequence
+            yield reply
+
+
+def _seen(frame: detect.FrameToAnalyse) -> SeenFrame:
+    raw = frame.WhichOneof("picture") == "raw"
+    return SeenFrame(
+        sequence=frame.sequence,
+        kind="raw" if raw else "jpeg",
+        bytes=len(frame.raw.bgr) if raw else len(frame.jpeg),
+        pending=tuple(frame.pending_tracks),
+        settled=tuple(frame.settled_tracks),
+        traceparent=frame.traceparent,
+        width=frame.raw.width,
+        height=frame.raw.height,
+    )
+
+
+@dataclass
+class FakeMatch:
+    """`judge` answers every search. Remembers how many probes each had."""
+
+    judge: Callable[[match.SearchRequest], match.SearchReply]
+    searches: list[int] = field(default_factory=list)
+
+    async def serve(self, bus: Bus) -> Subscription:
+        return await bus.serve(SEARCH, match.SearchRequest, self._answer, name="match")
+
+    async def _answer(self, subject: str, request: match.SearchRequest) -> match.SearchReply:
+        self.searches.append(len(request.probes))
+        return self.judge(request)
+
+
+def two_agree(entry_id: str, card: bytes = b"sealed card") -> Callable[[match.SearchRequest], match.SearchReply]:
+    """A judge for whom every probe is the same entry: one is pending, two agree."""
+
+    def judge(request: match.SearchRequest) -> match.SearchReply:
+        if len(request.probes) < 2:
+            return match.SearchReply(decision=match.SearchReply.DECISION_PENDING, list_revision=1)
+        return match.SearchReply(
+            decision=match.SearchReply.DECISION_AGREED,
+            list_revision=1,
+            entry_id=entry_id,
+            score=0.61,
+            threshold=0.4,
+            uncalibrated=True,
+            agreeing=[0, 1],
+            sealed_entry_card=card,
+        )
+
+    return judge
+
+
+def nobody_matches(request: match.SearchRequest) -> match.SearchReply:
+    """A judge for whom nobody is on the list."""
+    return match.SearchReply(decision=match.SearchReply.DECISION_NO_MATCH, list_revision=1)

@@ -1,0 +1,385 @@
+"""The life of a frame, scene by scene, in virtual time with fake peers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from overt.errors import Rejected, Retryable
+from overt.ids import Epoch
+from overt.ledger import Book
+from overt.reasons import Reason
+from overt.testing.virtual_time import LoopClock, run_virtually
+from overt_ingest.camera import Visit
+from overt_ingest.domain.books import Fate
+from overt_ingest.domain.deployments import CameraSpec
+from overt_ingest.domain.faces import Analysis, Away, Box, Decision, FoundFace, Probe, Verdict
+from overt_ingest.domain.frame import Arrival, Frame
+from overt_ingest.domain.sight import Sight
+from overt_ingest.domain.sighting import MOST_SIGHTINGS
+from overt_ingest.ledger_keeping import MAY_FOLLOW, RECEIPT_FRAMES
+from overt_ingest.opening import Opening
+from overt_ingest.testing import FakeParts, FakePicture
+
+pytestmark = pytest.mark.unit
+
+
+def shot(track: int) -> FoundFace:
+    return FoundFace(track, Box(0, 0, 10, 10), template=b"t")
+
+
+NOBODY = Analysis()
+
+
+@dataclass
+class Set:
+    """One open camera and its scripted peers: analyses and verdicts are given in order, the last one for ever."""
+
+    analyses: list[Analysis | Exception] = field(default_factory=lambda: [NOBODY])
+    verdicts: list[Decision | Away] = field(default_factory=lambda: [Decision.NO_MATCH])
+    detect_takes: float = 0.0
+    match_takes: float = 0.0
+    asked: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
+    receipts: list[tuple[int, Fate]] = field(default_factory=list)
+    pictures: list[FakePicture] = field(default_factory=list)
+    clock: LoopClock = field(default_factory=LoopClock)
+    sequence: int = 0
+
+    async def analyse(self, frame: Frame, pending: Sequence[int], settled: Sequence[int]) -> Analysis:
+        self.asked.append((frame.sequence, list(pending), list(settled)))
+        said = self.analyses.pop(0) if len(self.analyses) > 1 else self.analyses[0]
+        await asyncio.sleep(self.detect_takes)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    async def judge(self, probes: Sequence[Probe]) -> Verdict:
+        said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
+        await asyncio.sleep(self.match_takes)
+        if isinstance(said, Away):
+            raise said
+        return Verdict(said, entry_id="entry", score=0.6, agreeing=range(len(probes)))
+
+    @asynccontextmanager
+    async def camera(self) -> AsyncIterator[Opening]:
+        self.parts = FakeParts(analyse=self.analyse, judge=self.judge)
+        opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch("e1"), parts=self.parts, clock=self.clock)
+        running = asyncio.create_task(opening.run())
+        await asyncio.sleep(0.01)
+        self.visit: Visit = opening.camera.visit()
+        yield opening
+        opening.shut()
+        await running
+        self.frames: Book = opening.camera.frames.snapshot()
+        self.tracks: Book = opening.camera.track_book.snapshot()
+        assert self.frames.conserved()
+        assert self.tracks.conserved()
+        assert self.frames.in_flight == self.tracks.in_flight == 0
+        assert not any(picture.alive for picture in self.pictures)
+        assert sorted(sequence for sequence, _ in self.receipts) == list(range(1, self.sequence + 1))
+
+    async def push(self, count: int = 1, *, every: float = 0.04, late: float = 0.02) -> None:
+        for _ in range(count):
+            number, picture = self.sequence + 1, FakePicture()
+
+            def answered(fate: Fate, arrival: Arrival, number: int = number) -> None:
+                self.receipts.append((number, fate))
+
+            self.visit.admit(
+                sequence=number,
+                captured_at=self.clock.now() - timedelta(seconds=late),
+                picture=lambda taken=picture: taken,
+                answer=answered,
+            )
+            self.sequence = number
+            self.pictures.append(picture)
+            await asyncio.sleep(every)
+
+
+def scene(play: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    def run() -> None:
+        run_virtually(play())  # type: ignore[arg-type]  # an async def
+
+    run.__name__ = play.__name__
+    run.__doc__ = play.__doc__
+    return run
+
+
+@scene
+async def test_the_newest_frame_wins_and_the_older_is_destroyed_at_once() -> None:
+    world = Set(detect_takes=0.1)
+    async with world.camera():
+        await world.push(5, every=0.01)
+        assert [picture.alive for picture in world.pictures] == [True, False, False, False, True]
+        assert [number for number, fate in world.receipts] == [2, 3, 4]
+        await asyncio.sleep(0.3)
+    assert [sequence for sequence, _, _ in world.asked] == [1, 5]
+    assert world.frames.destroyed == {"superseded": 3, "no_face": 2}
+
+
+@scene
+async def test_no_match_is_gone_at_once_with_its_frame() -> None:
+    world = Set(analyses=[Analysis([shot(1)])])
+    async with world.camera() as opening:
+        await world.push(1, every=0)
+        await asyncio.sleep(0.001)
+        assert not world.pictures[0].alive
+        assert opening.camera.tracks[1].sighting is None
+        await world.push(1)
+        assert world.parts.matcher.probes == [1, 1]
+    assert world.frames.destroyed == {"no_match": 2}
+    assert world.tracks.destroyed == {"no_match": 1}
+
+
+@scene
+async def test_two_agreeing_shots_make_one_alert_and_settle_the_track() -> None:
+    world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.PENDING, Decision.AGREED])
+    async with world.camera() as opening:
+        await world.push(4)
+        assert opening.camera.tracks.faces_seen == 1
+    assert world.asked == [(1, [], []), (2, [1], []), (3, [], [1]), (4, [], [1])]
+    assert world.parts.matcher.probes == [1, 2]
+    assert len(world.parts.outbox.stored) == 1
+    assert world.frames.retained == 1
+    assert world.frames.destroyed == {"no_match": 3}
+    assert world.frames.reasons == {"no_match/settled": 1}
+    assert world.tracks.retained == 1
+    (finding,) = world.parts.darkroom.findings
+    assert finding.last_captured_at - finding.first_captured_at == timedelta(seconds=0.04)
+    assert dict(world.receipts)[1].retained
+
+
+@scene
+async def test_an_agreement_at_the_first_search_needs_no_sighting() -> None:
+    world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.AGREED])
+    async with world.camera():
+        await world.push(2)
+    assert len(world.parts.outbox.stored) == 1
+    assert world.frames.retained == world.tracks.retained == 1
+
+
+@scene
+async def test_an_unconfirmed_sighting_is_gone_one_second_after_its_capture() -> None:
+    world = Set(analyses=[Analysis([shot(1)]), NOBODY], verdicts=[Decision.PENDING])
+    async with world.camera() as opening:
+        await world.push(1, every=0, late=0.1)
+        await asyncio.sleep(0.89)
+        sighting = opening.camera.tracks[1].sighting
+        assert sighting is not None
+        assert sighting.waits
+        assert opening.camera.frames.in_flight == 1
+        assert not world.pictures[0].alive, "the frame itself is gone; only the cut-outs wait"
+        await asyncio.sleep(0.02)
+        assert not sighting.waits
+        assert sighting.probes == []
+        assert opening.camera.frames.in_flight == 0
+    assert world.frames.reasons == {"expired/unconfirmed": 1}
+    assert world.tracks.destroyed == {"unconfirmed": 1}
+    assert world.parts.outbox.stored == []
+
+
+@scene
+async def test_an_agreement_that_comes_after_the_second_is_over_makes_no_alert() -> None:
+    world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.PENDING, Decision.AGREED, Decision.NO_MATCH])
+    async with world.camera():
+        await world.push(1)
+        world.match_takes = 0.97
+        await world.push(1, every=1.2)
+    assert world.parts.outbox.stored == []
+    assert world.tracks.destroyed == {"unconfirmed": 1}
+
+
+@scene
+async def test_there_is_a_bound_on_sightings_and_the_oldest_gives_way() -> None:
+    crowd = Analysis([shot(n) for n in range(1, MOST_SIGHTINGS + 4)])
+    world = Set(analyses=[crowd, NOBODY], verdicts=[Decision.PENDING])
+    async with world.camera() as opening:
+        await world.push(1)
+        waiting = [n for n in range(1, MOST_SIGHTINGS + 4) if opening.camera.tracks[n].waits]
+        assert waiting == list(range(4, MOST_SIGHTINGS + 4))
+
+
+@scene
+async def test_while_detect_is_away_frames_are_destroyed_unseen_and_the_camera_is_blind() -> None:
+    world = Set(analyses=[Analysis([shot(1), FoundFace(2, Box(0, 0, 1, 1), refused="blurred")])])
+    async with world.camera() as opening:
+        await world.push(1)
+        world.parts.detector.goes()
+        await world.push(3)
+        assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.BLIND, Reason.DETECT_AWAY)
+        assert not any(picture.alive for picture in world.pictures)
+        world.parts.detector.comes()
+        await world.push(1)
+        assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.SEEING, None)
+    assert world.frames.reasons["unanalysed/detect_away"] == 3
+    assert world.tracks.entered == 4, "after a new stream the same numbers are other tracks"
+    assert world.tracks.destroyed == {"no_match": 2, "unanalysed": 1, "quality": 1}
+
+
+@scene
+async def test_tracks_end_when_the_stream_breaks_although_no_frame_comes() -> None:
+    world = Set(analyses=[Analysis([FoundFace(1, Box(0, 0, 1, 1), refused="blurred")])])
+    async with world.camera() as opening:
+        await world.push(1)
+        world.parts.detector.goes()
+        await asyncio.sleep(0.001)
+        assert opening.camera.track_book.in_flight == 0
+    assert world.tracks.reasons == {"unanalysed/detect_away": 1}
+
+
+@scene
+async def test_while_match_is_away_shots_are_lost_not_queued_and_another_is_asked_for() -> None:
+    world = Set(
+        analyses=[Analysis([shot(1)])],
+        verdicts=[Away(Reason.MATCH_AWAY), Away(Reason.LIST_NOT_READY), Decision.NO_MATCH],
+    )
+    async with world.camera() as opening:
+        await world.push(2)
+        assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.BLIND, Reason.LIST_NOT_READY)
+        await world.push(2)
+    assert [pending for _, pending, _ in world.asked] == [[], [1], [1], []]
+    assert world.parts.matcher.probes == [1, 1, 1, 1]
+    assert world.frames.reasons == {"unanalysed/match_away": 1, "unanalysed/list_not_ready": 1}
+    assert world.tracks.destroyed == {"no_match": 1}
+
+
+@scene
+async def test_a_defect_in_one_frame_costs_that_frame() -> None:
+    world = Set(analyses=[RuntimeError("a defect"), NOBODY])
+    async with world.camera():
+        await world.push(2)
+    assert world.frames.reasons == {"unanalysed/internal": 1}
+    assert world.frames.destroyed["no_face"] == 1
+
+
+@scene
+async def test_lost_evidence_is_counted_on_both_sides() -> None:
+    world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.NO_MATCH, Decision.PENDING, Decision.AGREED])
+    async with world.camera() as opening:
+        world.parts.outbox.deliver_at_once = False
+        await world.push(4)
+        assert dict(world.receipts)[2].retained, "a receipt does not wait for the delivery"
+        assert opening.camera.frames.in_flight == 1, "the books do"
+        world.parts.outbox.lose()
+    assert world.frames.reasons["expired/evidence_lost"] == 1
+    assert world.tracks.reasons == {"expired/evidence_lost": 1}
+
+
+@scene
+async def test_a_closing_camera_finishes_its_frame_and_destroys_the_one_that_waits() -> None:
+    world = Set(detect_takes=0.5)
+    async with world.camera() as opening:
+        await world.push(2, every=0.001)
+        opening.shut()
+        with pytest.raises(Rejected):
+            world.visit.admit(sequence=9, captured_at=world.clock.now(), picture=FakePicture)
+    assert world.frames.destroyed == {"expired": 1, "no_face": 1}
+    assert world.frames.reasons == {"expired/camera_closed": 1}
+
+
+@scene
+async def test_a_hanging_detect_does_not_keep_a_camera_from_closing() -> None:
+    world = Set(detect_takes=100)
+    began = 0.0
+    async with world.camera():
+        await world.push(1)
+        began = world.clock.monotonic()
+    assert world.clock.monotonic() - began < 3
+    assert world.frames.reasons == {"expired/camera_closed": 1}
+
+
+@scene
+async def test_one_visitor_at_a_time() -> None:
+    world = Set()
+    async with world.camera() as opening:
+        with pytest.raises(Rejected) as busy:
+            opening.camera.visit()
+        assert busy.value.reason is Reason.CAMERA_BUSY
+        world.visit.leave()
+        world.visit.leave()
+        world.visit = opening.camera.visit()
+        await world.push(1)
+
+
+# The ledger
+
+
+@scene
+async def test_receipts_at_the_opening_every_minute_after_many_frames_and_at_the_end() -> None:
+    world = Set()
+    async with world.camera():
+        assert [account.number for account in world.parts.receipts.accounts] == [0]
+        await asyncio.sleep(125)
+        assert [account.number for account in world.parts.receipts.accounts] == [0, 1, 2]
+        await world.push(RECEIPT_FRAMES + 1, every=0.001)
+        assert world.parts.receipts.accounts[-1].frames.entered == RECEIPT_FRAMES
+    last = world.parts.receipts.accounts[-1]
+    assert last.final
+    assert last.conserved()
+    assert last.may_follow == 0
+    assert last.lived.count == RECEIPT_FRAMES + 1
+
+
+@scene
+async def test_no_more_frames_enter_than_the_last_stored_receipt_allows() -> None:
+    world = Set()
+    async with world.camera() as opening:
+        world.parts.receipts.away = True
+        with pytest.raises(Retryable):
+            await world.push(MAY_FOLLOW + 1, every=0.0001)
+        assert opening.camera.frames.entered == MAY_FOLLOW
+        assert opening.camera.senses.sight(world.clock.monotonic())[0] is Sight.BLIND
+        world.parts.receipts.away = False
+        await asyncio.sleep(3)
+        await world.push(1)
+        assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.SEEING, None)
+
+
+@scene
+async def test_a_camera_whose_first_receipt_cannot_be_stored_stays_closed() -> None:
+    world = Set()
+    parts = FakeParts(analyse=world.analyse, judge=world.judge)
+    parts.receipts.away = True
+    opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch("e1"), parts=parts, clock=world.clock)
+    running = asyncio.create_task(opening.run())
+    await asyncio.sleep(10)
+    assert not opening.accepts
+    assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.BLIND, Reason.LEDGER_AWAY)
+    opening.shut()
+    await running
+    assert parts.receipts.accounts == []
+
+
+@scene
+async def test_a_life_that_ended_without_a_word_is_declared_once() -> None:
+    world = Set()
+    parts = FakeParts(analyse=world.analyse, judge=world.judge)
+
+    async def live(epoch: str, *, kill: bool) -> None:
+        opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch(epoch), parts=parts, clock=world.clock)
+        running = asyncio.create_task(opening.run())
+        await asyncio.sleep(1)
+        if kill:
+            running.cancel()
+        opening.shut()
+        await asyncio.wait((running,))
+
+    for epoch, kill in (("e1", True), ("e2", True), ("e3", False), ("e4", False)):
+        await live(epoch, kill=kill)
+    declared = {a.epoch: [lost.epoch for lost in a.declared] for a in parts.receipts.accounts}
+    assert declared == {"e1": [], "e2": ["e1"], "e3": ["e2"], "e4": []}
+    assert all(lost.unknown_frames_at_most == MAY_FOLLOW for a in parts.receipts.accounts for lost in a.declared)
+
+
+@scene
+async def test_another_epoch_of_detect_is_declared_in_the_next_receipt() -> None:
+    world = Set()
+    async with world.camera():
+        world.parts.detector.dies("d1")
+        await asyncio.sleep(0.01)
+        (lost,) = world.parts.receipts.accounts[-1].declared
+    assert (lost.service, lost.epoch, lost.unknown_frames_at_most) == ("detect", "d1", 0)

@@ -1,0 +1,228 @@
+"""What a match leaves behind shows nobody else: the masking, the crop, and the size of evidence."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from overt.api.alerts.v1 import alerts_pb2
+from overt.crypto import sealing
+from overt.errors import Rejected
+from overt.ids import alert_id
+from overt.reasons import Reason
+from overt_ingest.adapters.masking import MARGIN, MOST_CROP_BYTES, MOST_SCENE_BYTES, SCENE_SIDE_PX, develop, mask
+from overt_ingest.adapters.pixels import JpegPicture, VideoPicture, pushed_picture, wire_picture
+from overt_ingest.adapters.studio import MOST_EVIDENCE_BYTES, SealingStudio
+from overt_ingest.domain.deployments import CameraSpec
+from overt_ingest.domain.faces import Box, Decision, FoundFace, Verdict
+from overt_ingest.ports import Finding
+
+pytestmark = pytest.mark.unit
+
+NOW = datetime(2026, 5, 1, 10, tzinfo=UTC)
+_BOX = st.builds(Box, st.floats(-150, 450), st.floats(-150, 350), st.floats(0.5, 200), st.floats(0.5, 200))
+
+
+def noise(width: int, height: int, seed: int = 1) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(alerted=_BOX, others=st.lists(_BOX, max_size=5))
+def test_of_every_other_face_and_its_margin_only_one_colour_is_left(alerted: Box, others: list[Box]) -> None:
+    picture = noise(400, 300)
+    before = picture.copy()
+    masked = mask(picture, alerted=alerted, others=others)
+    assert (picture == before).all(), "the picture itself is not touched"
+    ys, xs = np.mgrid[0:300, 0:400]
+
+    def inside(box: Box, margin: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        left, right = box.x - margin * box.width, box.x + (1 + margin) * box.width
+        top, bottom = box.y - margin * box.height, box.y + (1 + margin) * box.height
+        # A pixel that the rectangle touches at all belongs to it.
+        return np.asarray((xs + 1 > left) & (xs < right) & (ys + 1 > top) & (ys < bottom))
+
+    own = inside(alerted, 0)
+    hidden = np.zeros((300, 400), bool)
+    for other in others:
+        hidden |= inside(other, MARGIN)
+    assert (masked[own] == before[own]).all()
+    assert (masked[~own & ~hidden] == before[~own & ~hidden]).all()
+    for other in others:
+        block = inside(other, MARGIN) & ~own
+        for another in others:
+            if another is not other:
+                block &= ~inside(another, MARGIN)
+        if block.any():
+            assert len(np.unique(masked[block], axis=0)) == 1
+    # The colour is one of 8 x 8 x 8.
+    for channel in range(3):
+        assert set(np.unique(masked[hidden & ~own][:, channel])) <= set(range(16, 256, 32))
+
+
+def test_the_crop_shows_no_neighbour_either() -> None:
+    picture = np.full((400, 600, 3), 40, np.uint8)
+    picture[100:200, 200:280] = 90
+    picture[100:200, 300:380] = (0, 0, 255)
+    pictures = develop(picture, alerted=Box(200, 100, 80, 100), others=[Box(300, 100, 80, 100)])
+    for jpeg in (pictures.crop, pictures.scene):
+        shown = simplejpeg.decode_jpeg(jpeg, "BGR")
+        red = (shown[:, :, 2].astype(int) - shown[:, :, 0]) > 220
+        assert not red.any(), "a flat block of another, coarse colour"
+    crop = simplejpeg.decode_jpeg(pictures.crop, "BGR")
+    assert crop.shape[:2] == (190, 152)
+
+
+def test_the_scene_is_scaled_and_the_face_with_it() -> None:
+    pictures = develop(np.full((1080, 1920, 3), 90, np.uint8), alerted=Box(960, 540, 120, 150), others=[])
+    scene = simplejpeg.decode_jpeg(pictures.scene, "BGR")
+    assert scene.shape[:2] == (720, SCENE_SIDE_PX)
+    face = pictures.face
+    assert (face.x, face.y, face.width, face.height) == pytest.approx((640, 360, 80, 100))
+
+
+def test_the_worst_picture_fits_too() -> None:
+    """Noise is what compresses worst."""
+    pictures = develop(noise(4096, 3000), alerted=Box(1500, 1000, 900, 1100), others=[])
+    assert len(pictures.scene) <= MOST_SCENE_BYTES
+    assert len(pictures.crop) <= MOST_CROP_BYTES
+
+
+def test_a_face_that_is_not_in_the_picture_is_refused() -> None:
+    with pytest.raises(Rejected):
+        develop(noise(100, 100), alerted=Box(500, 500, 10, 10), others=[])
+
+
+# Evidence
+
+
+def _finding(card: bytes = b"card") -> Finding:
+    verdict = Verdict(
+        Decision.AGREED, list_revision=3, entry_id="entry", score=0.6, threshold=0.4, sealed_entry_card=card
+    )
+    return Finding("track-1", verdict, NOW, NOW + timedelta(seconds=0.2))
+
+
+async def test_evidence_opens_with_the_deployments_key_only_and_says_everything() -> None:
+    private, public = sealing.generate_key_pair()
+    studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public))
+    faces = [FoundFace(1, Box(100, 100, 80, 100), b"t"), FoundFace(0, Box(300, 100, 60, 70))]
+    pictures = await studio.develop(
+        JpegPicture(simplejpeg.encode_jpeg(noise(640, 480), colorspace="BGR")), faces, faces[0]
+    )
+    sealed = await studio.seal(pictures, _finding())
+    assert sealed.alert_id == alert_id("dep", "cam", "track-1", "entry")
+    assert sealed.message_id.startswith(sealed.alert_id)
+    assert pictures.scene[:200] not in sealed.sealed
+    evidence = alerts_pb2.Evidence.FromString(sealing.unseal(private, sealed.sealed))
+    assert (evidence.deployment, evidence.camera, evidence.track, evidence.entry_id) == (
+        "dep",
+        "cam",
+        "track-1",
+        "entry",
+    )
+    assert evidence.probe_jpeg == pictures.crop
+    assert evidence.scene_jpeg == pictures.scene
+    assert evidence.scene_face.width == pytest.approx(80)
+    assert evidence.sealed_entry_card == b"card"
+    assert evidence.uncalibrated
+    assert (evidence.last_captured_at.ToDatetime() - evidence.first_captured_at.ToDatetime()) == timedelta(seconds=0.2)
+    with pytest.raises(Rejected):
+        sealing.unseal(sealing.generate_key_pair()[0], sealed.sealed)
+
+
+async def test_a_large_card_makes_the_scene_smaller_and_a_huge_one_is_refused() -> None:
+    _, public = sealing.generate_key_pair()
+    studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public))
+    pictures = develop(noise(1920, 1080), alerted=Box(900, 500, 120, 150), others=[])
+    assert len(pictures.scene) > 200_000
+    sealed = await studio.seal(pictures, _finding(bytes(300_000)))
+    assert len(sealed.sealed) <= MOST_EVIDENCE_BYTES
+    with pytest.raises(Rejected) as refused:
+        await studio.seal(pictures, _finding(bytes(MOST_EVIDENCE_BYTES)))
+    assert refused.value.reason is Reason.MESSAGE_TOO_LARGE
+
+
+# Pictures at the door and on the way
+
+
+def _jpeg(width: int, height: int) -> bytes:
+    return bytes(simplejpeg.encode_jpeg(noise(width, height), colorspace="BGR"))
+
+
+def _claiming(width: int, height: int) -> bytes:
+    data = bytearray(_jpeg(64, 64))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", Reason.NOT_A_JPEG),
+        (b"hello", Reason.NOT_A_JPEG),
+        (b"\xff\xd8\xff", Reason.NOT_A_JPEG),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), Reason.NOT_A_JPEG),
+        (_jpeg(1, 1), Reason.PICTURE_TOO_SMALL),
+        (_claiming(20_000, 20_000), Reason.PICTURE_TOO_LARGE),
+        (b"\xff\xd8" + bytes(8 * 1024 * 1024), Reason.MESSAGE_TOO_LARGE),
+    ],
+)
+def test_what_is_not_a_usable_jpeg_is_refused_unread(data: bytes, reason: Reason) -> None:
+    with pytest.raises(Rejected) as refused:
+        pushed_picture(data)
+    assert refused.value.reason is reason
+
+
+def test_a_pushed_picture_travels_as_it_came_and_is_decoded_only_when_asked() -> None:
+    data = _jpeg(64, 80)
+    picture = pushed_picture(data)
+    sent, raw = wire_picture(picture)
+    assert sent is data
+    assert raw is None
+    assert picture.size_bytes == len(data), "nothing was decoded"
+    pixels = picture.bgr()
+    assert pixels.shape == (80, 64, 3)
+    assert "JpegPicture(" in repr(picture)
+    picture.destroy()
+    picture.destroy()
+    assert picture.jpeg is None
+    assert not pixels.any(), "overwritten"
+    with pytest.raises(RuntimeError):
+        picture.bgr()
+
+
+class _Decoded:
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.conversions = 0
+
+    def to_ndarray(self, *, format: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        self.conversions += 1
+        return noise(self.width, self.height)
+
+
+def test_a_pulled_picture_is_converted_once_travels_raw_and_is_overwritten() -> None:
+    decoded = _Decoded(80, 64)
+    picture = VideoPicture(decoded)
+    assert decoded.conversions == 0
+    jpeg, raw = wire_picture(picture)
+    assert jpeg is None
+    assert raw is not None
+    assert raw is picture.bgr()
+    assert decoded.conversions == 1
+    picture.destroy()
+    assert not raw.any()
+
+
+def test_a_pulled_picture_that_is_too_large_to_travel_raw_travels_as_a_jpeg() -> None:
+    jpeg, raw = wire_picture(VideoPicture(_Decoded(2560, 1440)))
+    assert raw is None
+    assert jpeg is not None
+    assert simplejpeg.decode_jpeg_header(io.BytesIO(jpeg).getvalue())[:2] == (1440, 2560)
