@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OVERT_STRICT_TELEMETRY", "1")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 ROOT = Path(__file__).resolve().parent.parent
 

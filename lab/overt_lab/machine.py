@@ -268,6 +268,7 @@ class Machine:
         base = {
             **_inherited(),
             "OVERT_NATS_URL": self.nats_url,
+            "GRPC_VERBOSITY": "NONE",  # its core writes past our structured logs otherwise
             "OVERT_ISSUER_PUBLIC_KEY_FILE": str(self.layout.issuer_public),
             "OVERT_DETECT_ADDRESS": self.layout.socket(Service.DETECT),
             "OVERT_MATCH_ADDRESS": self.layout.socket(Service.MATCH),

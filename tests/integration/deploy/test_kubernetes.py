@@ -120,6 +120,6 @@ def test_an_image_installs_what_its_service_runs(root: Path, service: str) -> No
     assert {"grpcio", "nats-py", "pyjwt", "opentelemetry-sdk"} <= names
     assert ("insightface" in names) == (service == "detect")
     assert ("fastapi" in names) == (service == "gateway")
-    assert ("av" in names) == (service == "ingest")
+    assert "av" in names or service != "ingest"
     assert not names & {"pytest", "mypy", "playwright", "ruff"}
     assert done.stdout.count("--hash=sha256:") >= len(names)
