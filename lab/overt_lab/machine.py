@@ -26,8 +26,12 @@ from overt.auth import TokenIssuer, generate_issuer_key
 from overt.bus import password_variable, server_config, server_password
 from overt.errors import Fatal
 from overt.permissions import Role
+from overt.rpc import Address
 from overt.runtime.supervisor import ChildSpec, Supervisor
 from overt.subjects import Service
+
+from overt_lab.layout import Layout, append_private, write_private
+from overt_lab.running import RUN_PREFIX, Hold, Running
 
 SERVICE_TOKEN_LIFE = timedelta(hours=12)
 SERVICE_TOKEN_RENEWAL = timedelta(hours=4)
@@ -51,12 +55,6 @@ _PASSED_ON = (
 )
 
 
-def state_home() -> Path:
-    """Where `overt up` keeps its data unless told otherwise."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "overt"
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to run it. Addresses may have port 0."""
@@ -70,50 +68,6 @@ class Options:
     """More environment, by service name: for tests and for tuning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where things are below the data directory; `run` goes with the process."""
-
-    data: Path
-    run: Path
-
-    @property
-    def nats(self) -> Path:
-        return self.data / "nats"
-
-    @property
-    def keys(self) -> Path:
-        return self.data / "alerts"
-
-    @property
-    def logs(self) -> Path:
-        return self.data / "logs"
-
-    @property
-    def issuer_key(self) -> Path:
-        return self.run / "issuer.pem"
-
-    @property
-    def issuer_public(self) -> Path:
-        return self.run / "issuer.pub"
-
-    @property
-    def login_codes(self) -> Path:
-        return self.run / "login-codes"
-
-    def token(self, service: Service) -> Path:
-        return self.run / f"{service}.token"
-
-    def password(self, service: Service) -> Path:
-        return self.run / f"{service}.password"
-
-    def address(self, name: str) -> Path:
-        return self.run / f"{name}.address"
-
-    def socket(self, service: Service) -> str:
-        return f"unix:{self.run / f'{service}.sock'}"
-
-
 class Machine:
     """Started with `up()`, stopped with `down()`; both idempotent. One event loop, one owner."""
 
@@ -121,12 +75,13 @@ class Machine:
         self._options = options
         self._say = say
         # Unix socket paths end at 108 bytes, so the run directory is short and not below the data directory.
-        self.layout = Layout(options.data, Path(tempfile.mkdtemp(prefix="overt-")))
+        self.layout = Layout(options.data, Path(tempfile.mkdtemp(prefix=RUN_PREFIX)))
         self.supervisor = Supervisor(self._on_death)
         self.deaths: list[tuple[str, int]] = []
         self._issuer: TokenIssuer | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._nats_port = 0
+        self._hold: Hold | None = None
 
     @property
     def gateway_url(self) -> str:
@@ -165,27 +120,28 @@ class Machine:
             "role": str(role),
             "expires": time.time() + LOGIN_CODE_LIFE.total_seconds(),
         }
-        with _private(self.layout.login_codes, append=True) as file:
-            file.write(json.dumps(line) + "\n")
+        append_private(self.layout.login_codes, json.dumps(line))
         return code
 
     async def up(self) -> None:
         """Returns when every service is ready. Fatal says which one is not, with its last words."""
-        self._prepare_directories()
-        self._issuer = self._make_issuer()
-        self._write_service_tokens()
-        passwords = {service: server_password() for service in Service}
-        for service, password in passwords.items():
-            _write_private(self.layout.password(service), password)
-
         started = time.monotonic()
         try:
+            _check_free("--listen", self._options.gateway_listen, "--camera-listen", self._options.camera_listen)
+            self._prepare_directories()
+            self._hold = Hold(self.layout)
+            self._issuer = self._make_issuer()
+            self._write_service_tokens()
+            passwords = {service: server_password() for service in Service}
+            for service, password in passwords.items():
+                write_private(self.layout.password(service), password)
             await self._start_nats(passwords)
             base = self._base_environment()
             await self.supervisor.start(self._service(Service.ALERTS, base), self._service(Service.DETECT, base))
             await self.supervisor.start(self._service(Service.MATCH, base))
             await self.supervisor.start(self._service(Service.INGEST, base))
             await self.supervisor.start(self._service(Service.GATEWAY, base))
+            self._hold.ready(Running(self.gateway_url, self.camera_address, self.layout.issuer_key, os.getpid()))
         except BaseException:
             await self.down()
             raise
@@ -198,8 +154,12 @@ class Machine:
             self._renewal.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._renewal
-        await self.supervisor.stop()
-        shutil.rmtree(self.layout.run, ignore_errors=True)
+        try:
+            await self.supervisor.stop()
+        finally:
+            shutil.rmtree(self.layout.run, ignore_errors=True)
+            if self._hold is not None:
+                self._hold.release()
 
     def _prepare_directories(self) -> None:
         for folder in (self.layout.data, self.layout.nats, self.layout.keys, self.layout.logs):
@@ -216,15 +176,15 @@ class Machine:
 
     def _make_issuer(self) -> TokenIssuer:
         private, public = generate_issuer_key()
-        _write_private(self.layout.issuer_key, private)
-        _write_private(self.layout.issuer_public, public)
-        _write_private(self.layout.login_codes, b"")
+        write_private(self.layout.issuer_key, private)
+        write_private(self.layout.issuer_public, public)
+        write_private(self.layout.login_codes, b"")
         return TokenIssuer(private)
 
     def _write_service_tokens(self) -> None:
         for service, role in _SERVICE_ROLES.items():
             token = self.token(role, subject=str(service), lifetime=SERVICE_TOKEN_LIFE)
-            _write_private(self.layout.token(service), token)
+            write_private(self.layout.token(service), token)
 
     async def _renew_tokens(self) -> None:
         while True:
@@ -242,7 +202,7 @@ class Machine:
             port=port,
             store_key_variable=_STORE_KEY if self._options.encrypt_store else None,
         )
-        _write_private(config, text)
+        write_private(config, text)
         environment = {
             **_inherited(),
             **{password_variable(service): password for service, password in passwords.items()},
@@ -259,9 +219,9 @@ class Machine:
 
     def _store_key(self) -> str:
         """Of JetStream's file encryption; it has to outlive a restart, so it stays beside the keyring."""
-        path = self.layout.data / "nats-store.key"
+        path = self.layout.store_key
         if not path.exists():
-            _write_private(path, server_password())
+            write_private(path, server_password())
         return path.read_text()
 
     def _base_environment(self) -> dict[str, str]:
@@ -333,19 +293,3 @@ def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
         return True
     return False
-
-
-@contextlib.contextmanager
-def _private(path: Path, *, append: bool = False):  # type: ignore[no-untyped-def]
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-    with os.fdopen(os.open(path, flags, 0o600), "w") as file:
-        yield file
-
-
-def _write_private(path: Path, content: str | bytes) -> None:
-    """Atomically, readable by this user only."""
-    data = content.encode() if isinstance(content, str) else content
-    fresh = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-    fresh.replace(path)

@@ -96,7 +96,7 @@ def _square(seed: int) -> Picture:
 def _draw(frame: Picture, walk: Walk, progress: float) -> None:
     """Blends the person in; `progress` from 0 (far) to 1 (near)."""
     face_height = _FACE_FAR + (_FACE_NEAR - _FACE_FAR) * progress
-    scale = face_height / walk.person.face[3]
+    scale = face_height / walk.person.face_height
     figure = cv2.resize(walk.person.cutout, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     sigma = walk.blur * (1 - progress)
     if sigma > 0.2:

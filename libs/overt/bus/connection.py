@@ -23,7 +23,7 @@ from typing import Any, Final
 from nats.aio.client import PING_PROTO, Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
-from nats.errors import ConnectionClosedError, Error, MaxPayloadError, NoServersError, SlowConsumerError
+from nats.errors import Error, MaxPayloadError, SlowConsumerError
 
 from overt.bus.wire import API, HEADER_ROOM, what_of
 from overt.errors import Fatal, Rejected, Retryable
@@ -339,6 +339,23 @@ def _next_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, floa
     return server, wait * random.uniform(2 / 3, 1)
 
 
+def _no_connection(address: BusAddress, error: Exception) -> Fatal | Retryable:
+    if "authorization violation" in str(error).lower():
+        return Fatal(
+            f"nats-server refuses the user {address.user!r}: check OVERT_NATS_USER and OVERT_NATS_PASSWORD_FILE"
+        )
+    if isinstance(error, ssl.SSLError):
+        return Retryable(f"TLS with nats-server fails: check OVERT_TLS_CA_FILE ({error.reason})")
+    return Retryable("no nats-server answers at OVERT_NATS_URL")
+
+
+def _abandon(client: Client) -> None:
+    """Leaves no socket behind; nats-py may have left one half open."""
+    writer = getattr(client._transport, "_bare_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+
+
 def _tls(address: BusAddress) -> ssl.SSLContext | None:
     if not address.url.startswith("tls://"):
         return None
@@ -364,34 +381,31 @@ async def open_connection(
     client = Client()
     connection = Connection(client, address.user, on_loss, on_return)
     try:
-        await client.connect(
-            address.url,
-            name=name,
-            user=address.user,
-            password=address.password,
-            tls=_tls(address),
-            inbox_prefix=inbox_of(address.user),
-            error_cb=connection.failed,
-            disconnected_cb=connection.disconnected,
-            reconnected_cb=connection.returned,
-            closed_cb=connection.closed,
-            reconnect_to_server_handler=_next_server,
-            # For the first connection only: a negative number would try for ever without telling anybody.
-            max_reconnect_attempts=1,
-            reconnect_time_wait=_FIRST_WAIT,  # type: ignore[arg-type]  # annotated int, used as seconds to sleep
-            connect_timeout=_CONNECT_SECONDS,
-            ping_interval=_PING_SECONDS,
-            pending_size=_PENDING_BYTES,
-            flush_timeout=_FLUSH_SECONDS,
-        )
+        # Bounded here as well: after a failed TLS handshake nats-py waits for a socket that nobody closes.
+        async with asyncio.timeout(4 * _CONNECT_SECONDS):
+            await client.connect(
+                address.url,
+                name=name,
+                user=address.user,
+                password=address.password,
+                tls=_tls(address),
+                inbox_prefix=inbox_of(address.user),
+                error_cb=connection.failed,
+                disconnected_cb=connection.disconnected,
+                reconnected_cb=connection.returned,
+                closed_cb=connection.closed,
+                reconnect_to_server_handler=_next_server,
+                # For the first connection only: a negative number would try for ever without telling anybody.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=_FIRST_WAIT,  # type: ignore[arg-type]  # annotated int, used as seconds to sleep
+                connect_timeout=_CONNECT_SECONDS,
+                ping_interval=_PING_SECONDS,
+                pending_size=_PENDING_BYTES,
+                flush_timeout=_FLUSH_SECONDS,
+            )
     except GONE as error:
-        if "authorization violation" in f"{error} {connection.last_error}".lower():
-            raise Fatal(
-                f"nats-server refuses the user {address.user!r}: check OVERT_NATS_USER and OVERT_NATS_PASSWORD_FILE"
-            ) from None
-        if not isinstance(error, NoServersError | ConnectionClosedError | OSError):
-            log.debug("bus_trouble", error=type(error).__name__)
-        raise Retryable("no nats-server answers at OVERT_NATS_URL") from None
+        _abandon(client)
+        raise _no_connection(address, connection.last_error or error) from None
     client.options["max_reconnect_attempts"] = -1
     try:
         await connection.start()

@@ -2,7 +2,8 @@
 
 A child says that it is ready by writing its address file. What it listens on the first time it is given again
 when it is restarted, so that its peers and cameras find it where it was. A child dies with its supervisor, even
-if that one is killed (Linux: PR_SET_PDEATHSIG).
+if that one is killed (Linux: PR_SET_PDEATHSIG). No child leaves a core dump: nats-server, too, holds templates while
+a search passes through it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
+import resource
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +58,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._guard: asyncio.Task[None] | None = None
+        self._log_start = 0
 
     @property
     def pid(self) -> int | None:
@@ -96,12 +100,14 @@ class Child:
             self._process.kill()
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of its log, for an error message."""
+        """The end of what its newest process wrote, for an error message."""
         try:
-            text = self.spec.log_file.read_text(errors="replace")
+            with self.spec.log_file.open(errors="replace") as file:
+                file.seek(self._log_start)
+                text = file.read()
         except OSError:
-            return "(it wrote no log)"
-        return "\n".join(text.splitlines()[-lines:]) or "(its log is empty)"
+            return "(its log cannot be read)"
+        return "\n".join(text.splitlines()[-lines:]) or "(it wrote nothing)"
 
     async def _spawn(self) -> None:
         spec = self.spec
@@ -109,10 +115,11 @@ class Child:
             spec.address_file.unlink(missing_ok=True)
         environment = dict(spec.environment)
         if spec.listen_variable and self.address:
-            environment[spec.listen_variable] = self.address.removeprefix("http://")
+            environment[spec.listen_variable] = self.address.rpartition("://")[2]
         too_long = spec.log_file.exists() and spec.log_file.stat().st_size > _LOG_BYTES
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if too_long else os.O_APPEND)
         log = os.open(spec.log_file, flags, 0o600)
+        self._log_start = os.fstat(log).st_size
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *spec.command,
@@ -122,10 +129,10 @@ class Child:
                 stderr=log,
                 # Ctrl-C is the supervisor's to handle: children stop in order, not all at once.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(_in_the_child, os.getpid()),
             )
-        except FileNotFoundError as error:
-            raise Fatal(f"{spec.name}: cannot run {spec.command[0]}: it is not installed") from error
+        except OSError as error:
+            raise Fatal(f"{spec.name}: cannot run {spec.command[0]}: {error.strerror}") from error
         finally:
             os.close(log)
 
@@ -147,9 +154,10 @@ class Child:
 
     def _ready(self) -> bool:
         if self.spec.address_file is not None:
-            if not self.spec.address_file.exists():
+            try:
+                self.address = self.spec.address_file.read_text().strip()
+            except FileNotFoundError:
                 return False
-            self.address = self.spec.address_file.read_text().strip()
             return True
         return self.spec.probe is None or self.spec.probe()
 
@@ -169,7 +177,9 @@ class Child:
             await asyncio.sleep(wait)
             wait = min(_RESTART_MOST_S, wait * 2)
             self.restarts += 1
-            await self._spawn()
+            # A fork that fails for want of memory is one more death, not the end of the guard.
+            with contextlib.suppress(Fatal, OSError):
+                await self._spawn()
 
 
 class Supervisor:
@@ -187,22 +197,31 @@ class Supervisor:
         return dict(self._children)
 
     async def start(self, *specs: ChildSpec) -> None:
-        """Starts these side by side and returns when all are ready."""
+        """Starts these side by side and returns when all are ready. Fatal as soon as one is not; then `stop`."""
         fresh = [Child(spec, self._on_death) for spec in specs]
         self._children.update({child.spec.name: child for child in fresh})
-        results = await asyncio.gather(*(child.start() for child in fresh), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        starting = [asyncio.create_task(child.start(), name=f"start {child.spec.name}") for child in fresh]
+        try:
+            await asyncio.gather(*starting)
+        except BaseException:
+            for task in starting:
+                task.cancel()
+            await asyncio.wait(starting)
+            raise
 
     async def stop(self) -> None:
-        """Last started, first stopped. Idempotent."""
-        for child in reversed(self._children.values()):
-            await child.stop()
+        """Last started, first stopped; one that cannot be stopped does not keep the others. Idempotent."""
+        async with contextlib.AsyncExitStack() as last_first:
+            for child in self._children.values():
+                last_first.push_async_callback(child.stop)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent() -> None:
+def _in_the_child(supervisor: int) -> None:
+    """Between fork and exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the call above could arrange for that
+        os._exit(1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -25,7 +25,7 @@ _GROUP_BOXES = (
     (1132, 274, 92, 123),
 )
 _ASTRONAUT_BOX = (178, 63, 90, 114)
-_MARGIN = 0.45
+MARGIN = 0.45
 """Of a cut-out, on each side of the face: as much as keeps every neighbour's face out."""
 
 
@@ -59,7 +59,7 @@ def people() -> dict[str, Picture]:
     return cut | {"actor": actor(), "astronaut": cut_out(astronaut(), _ASTRONAUT_BOX)}
 
 
-def cut_out(picture: Picture, box: tuple[int, int, int, int], margin: float = _MARGIN) -> Picture:
+def cut_out(picture: Picture, box: tuple[int, int, int, int], margin: float = MARGIN) -> Picture:
     """A face with some of its surroundings, as far as the picture goes."""
     x, y, width, height = box
     dx, dy = int(width * margin), int(height * margin)
