@@ -34,15 +34,21 @@ class ListImage:
 
 
 def pack(images: Iterable[ListImage]) -> bytes:
-    """The zip, in memory."""
+    """The zip, in memory. Rows may share a picture; ValueError if two different ones have the same name."""
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS)
     writer.writeheader()
     buffer = io.BytesIO()
+    packed: dict[str, bytes] = {}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for image in images:
             writer.writerow({column: image.row.get(column, "") for column in COLUMNS})
-            archive.writestr(image.row["image"], image.content)
+            name = image.row["image"]
+            if name not in packed:
+                packed[name] = image.content
+                archive.writestr(name, image.content)
+            elif packed[name] != image.content:
+                raise ValueError("two different pictures have the same name")
         archive.writestr("manifest.csv", table.getvalue())
     return buffer.getvalue()
 
@@ -65,15 +71,30 @@ def read_folder(folder: Path) -> list[ListImage]:
     """NAME.jpg|png, or NAME/*: several pictures of one person. Fatal if there is no picture at all."""
     if not folder.is_dir():
         raise Fatal(f"{folder} is not a folder: --watchlist wants one that holds NAME.jpg, NAME.png or NAME/*.jpg")
-    found = [ListImage(demo_row(name, f"{name}/{path.name}"), path.read_bytes()) for name, path in _pictures(folder)]
+    found = []
+    for name, path in _pictures(folder):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Fatal(f"{path} cannot be read: {error.strerror}") from error
+        found.append(ListImage(demo_row(name, path.relative_to(folder).as_posix()), content))
     if not found:
         raise Fatal(f"{folder} holds no NAME.jpg, NAME.png or NAME/*.jpg")
     return found
 
 
 def _pictures(folder: Path) -> Iterable[tuple[str, Path]]:
-    for path in sorted(folder.iterdir()):
+    for path in _visible(folder):
         if path.is_dir():
-            yield from ((path.name, p) for p in sorted(path.iterdir()) if p.suffix.lower() in PICTURES)
-        elif path.suffix.lower() in PICTURES:
+            yield from ((path.name, p) for p in _visible(path) if _is_picture(p))
+        elif _is_picture(path):
             yield path.stem, path
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Without what desktops leave beside pictures: `._NAME.jpg` would be somebody of its own."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES and path.is_file()

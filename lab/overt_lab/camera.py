@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -35,18 +36,23 @@ class Clip:
 
 
 def read_clip(path: Path) -> Clip:
-    """A video or GIF, decoded as it is played. Fatal with advice if it is none."""
+    """A video or GIF, decoded as it is played. Fatal with advice if it is none, or, then, where it is damaged."""
     try:
         container = av.open(str(path))
         stream = container.streams.video[0]
-    except (OSError, IndexError) as error:
+    except (av.FFmpegError, OSError, IndexError) as error:
         raise Fatal(f"{path} is not a video that can be read: give an MP4, MKV, AVI, MOV or GIF file") from error
     rate = float(stream.average_rate or stream.guessed_rate or 25)
 
     def pictures() -> Iterator[Picture]:
+        played = 0
         with container:
-            for frame in container.decode(stream):
-                yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+            try:
+                for frame in container.decode(stream):
+                    yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                    played += 1
+            except av.FFmpegError as error:
+                raise Fatal(f"{path} is damaged: it cannot be decoded after {played} pictures") from error
 
     return Clip(pictures(), rate, stream.frames or None)
 
@@ -72,10 +78,12 @@ class PushCamera:
             ("overt-camera", camera),
         )
         self._quality = quality
+        self._one_at_a_time = threading.Lock()
         self.result = PushResult()
 
     async def play(self, clip: Clip) -> PushResult:
-        """Returns when every frame has been sent and its receipt is here (or the door stays closed)."""
+        """Returns when every frame has been sent and its receipt is here. Raises AioRpcError if it is let in no more,
+        and whatever `pictures` raises."""
         source = iter(clip.pictures)
         started = time.monotonic()
         period = 1.0 / clip.frames_per_second
@@ -108,7 +116,12 @@ class PushCamera:
         while True:
             due = started + self.result.sent * period
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            jpeg = await asyncio.to_thread(self._next_jpeg, source)
+            try:
+                jpeg = await asyncio.to_thread(self._next_jpeg, source)
+            except Exception:
+                # The call ends as it does after the last picture; then this error is what is told.
+                await call.done_writing()
+                raise
             if jpeg is None:
                 await call.done_writing()
                 return
@@ -122,7 +135,9 @@ class PushCamera:
             self.result.sent += 1
 
     def _next_jpeg(self, source: Iterator[Picture]) -> bytes | None:
-        picture = next(source, None)
+        # A thread whose task was cancelled may still be in there when the next stream begins.
+        with self._one_at_a_time:
+            picture = next(source, None)
         if picture is None:
             return None
         jpeg: bytes = simplejpeg.encode_jpeg(

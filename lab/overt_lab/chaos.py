@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from overt.cli import run
 from overt.permissions import Role
 
 from overt_lab.demo.cli import THRESHOLD, builtin_clip, builtin_list
@@ -66,4 +67,4 @@ def main(kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,13 +12,12 @@ import numpy as np
 
 
 def percentiles(values: Sequence[float], *which: int) -> dict[str, float | None]:
-    """`{"p50": ...}`, milliseconds to one decimal; None where there is nothing to take them of."""
-    if not values:
-        return {f"p{p}": None for p in which}
-    found = np.percentile(values, which)
-    return {f"p{p}": round(float(v), 1) for p, v in zip(which, found, strict=True) if not math.isnan(v)}
+    """`{"p50": ...}`, to one decimal. All None where there is nothing to take them of, or a value is not a number."""
+    found = np.percentile(values, which) if values else [math.nan] * len(which)
+    return {f"p{p}": None if math.isnan(v) else round(float(v), 1) for p, v in zip(which, found, strict=True)}
 
 
 def write_json(path: Path, figures: Mapping[str, Any]) -> None:
+    """Makes the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -127,9 +128,9 @@ class Machine:
         """Returns when every service is ready. Fatal says which one is not, with its last words."""
         started = time.monotonic()
         try:
-            _check_free("--listen", self._options.gateway_listen, "--camera-listen", self._options.camera_listen)
             self._prepare_directories()
             self._hold = Hold(self.layout)
+            _check_free({"--listen": self._options.gateway_listen, "--camera-listen": self._options.camera_listen})
             self._issuer = self._make_issuer()
             self._write_service_tokens()
             passwords = {service: server_password() for service in Service}
@@ -280,6 +281,31 @@ def _inherited() -> dict[str, str]:
     """Only what a process needs: no variable of the caller leaks into a service."""
     path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
     return {**{k: os.environ[k] for k in _PASSED_ON if k in os.environ}, "PATH": path}
+
+
+def _check_free(doors: Mapping[str, str]) -> None:
+    """Option -> address. What would stop the last service stops us before the first one is started."""
+    with contextlib.ExitStack() as held:
+        for option, text in doors.items():
+            try:
+                address = Address.parse(text)
+                if address.path is not None:
+                    raise ValueError(f"{text!r} is a Unix socket: give host:port")
+            except ValueError as error:
+                raise Fatal(f"{option}: {error}") from None
+            try:
+                family, kind, protocol, _, where = socket.getaddrinfo(
+                    address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                )[0]
+                probe = held.enter_context(socket.socket(family, kind, protocol))
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+            except OSError as error:
+                why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
+                raise Fatal(
+                    f"cannot listen on {address} ({why}): stop what uses it, or say another one with {option}; "
+                    "port 0 takes a free one"
+                ) from None
 
 
 def _free_port() -> int:

@@ -1,4 +1,5 @@
-"""A small client of the gateway's REST, for the lab's verbs. Every call raises what the server said, for people."""
+"""A small client of the gateway's REST, for the lab's verbs. Every call raises what the server said, for people:
+RestError if it refused, Retryable if it or what it needs is away."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from overt.errors import Fatal, OvertError, Retryable
+from overt.errors import OvertError, Retryable
 
 _TIMEOUT = httpx.Timeout(30.0, read=120.0)
 
@@ -21,6 +22,7 @@ class RestError(OvertError):
         super().__init__(f"{detail} [{reason or status}]")
         self.status = status
         self.reason = reason
+        self.detail = detail
 
 
 class Gateway:
@@ -67,6 +69,9 @@ class Gateway:
             files={"archive": ("list.zip", archive, "application/zip")},
         )
 
+    async def list_size(self, deployment: str) -> int:
+        return int((await self._call("GET", f"/v1/deployments/{deployment}/list"))["size"])
+
     async def ledger(self, deployment: str) -> dict[str, Any]:
         return await self._call("GET", f"/v1/deployments/{deployment}/ledger")
 
@@ -106,7 +111,7 @@ class Gateway:
         try:
             response = await self._http.request(method, path, headers=self._headers(), **arguments)
         except httpx.ConnectError as error:
-            raise Fatal(f"no gateway answers at {self._http.base_url}: is `overt up` running?") from error
+            raise Retryable(f"no gateway answers at {self._http.base_url}: is `overt up` running?") from error
         except httpx.TransportError as error:
             raise Retryable(f"the gateway did not answer ({type(error).__name__})") from error
         self._check(response)
@@ -121,6 +126,8 @@ class Gateway:
             detail, reason = str(problem.get("detail", "")), str(problem.get("reason", ""))
         except ValueError:
             detail, reason = response.text[:200], ""
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise Retryable(detail or "the gateway cannot do this at the moment")
         raise RestError(response.status_code, reason, detail or f"HTTP {response.status_code}")
 
 

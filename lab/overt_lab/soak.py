@@ -7,6 +7,7 @@ over the samples after a warm-up. Exit code 1 if the sum grows by more than the 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from overt.cli import run
 
 from overt_lab.demo.cli import THRESHOLD, builtin_clip, builtin_list
 from overt_lab.demo.run import Outcome, Stage
@@ -24,19 +26,25 @@ WARM_UP = 0.2  # of the whole: caches fill, pools grow
 LIMIT_MB_PER_MINUTE = 1.0
 
 
-def pss_mb(pid: int) -> float:
-    """Proportional set size of a process, MB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+Samples = list[tuple[float, dict[str, float]]]
+"""(seconds since the start, MB by service); a service that was not alive at the time is left out."""
 
 
-async def _sample(machine: Machine, samples: list[tuple[float, dict[str, float]]]) -> None:
+def pss_mb(pid: int) -> float | None:
+    """Proportional set size of a process, MB; None if it has ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return next((int(line.split()[1]) / 1024 for line in rollup.splitlines() if line.startswith("Pss:")), None)
+
+
+async def _sample(machine: Machine, samples: Samples) -> None:
     start = time.monotonic()
     while True:
         alive = {name: child.pid for name, child in machine.supervisor.children.items() if child.pid}
-        samples.append((time.monotonic() - start, {name: pss_mb(pid) for name, pid in alive.items()}))
+        found = {name: pss_mb(pid) for name, pid in alive.items()}
+        samples.append((time.monotonic() - start, {name: mb for name, mb in found.items() if mb is not None}))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
@@ -45,17 +53,21 @@ async def _play(stage: Stage, until: float) -> None:
         await stage.play(builtin_clip())
 
 
-def slope(samples: list[tuple[float, dict[str, float]]], name: str | None = None) -> float:
-    """MB per minute of one service, or of the sum."""
-    kept = samples[int(len(samples) * WARM_UP) :]
-    minutes = np.array([at / 60 for at, _ in kept])
-    megabytes = np.array([sum(found.values()) if name is None else found.get(name, np.nan) for _, found in kept])
-    return float(np.polyfit(minutes, megabytes, 1)[0])
+def slope(samples: Samples, name: str | None = None) -> float:
+    """MB per minute of one service, or of the sum over all, after the warm-up. Counts samples only in which whoever
+    is asked for was alive; nan if these are fewer than two."""
+    everybody = {service for _, found in samples for service in found}
+    wanted = everybody if name is None else {name}
+    kept = [(at, found) for at, found in samples[int(len(samples) * WARM_UP) :] if wanted <= found.keys()]
+    if len(kept) < 2:
+        return math.nan
+    minutes = [at / 60 for at, _ in kept]
+    return float(np.polyfit(minutes, [sum(found[s] for s in wanted) for _, found in kept], 1)[0])
 
 
 async def soak(minutes: float) -> bool:
     """True if memory stays within the limit and both laws hold."""
-    samples: list[tuple[float, dict[str, float]]] = []
+    samples: Samples = []
     outcome = Outcome()
     with tempfile.TemporaryDirectory(prefix="overt-soak-") as data:
         machine = Machine(Options(data=Path(data)), say=click.echo)
@@ -71,12 +83,14 @@ async def soak(minutes: float) -> bool:
             await machine.down()
     click.echo(f"{'service':<10}{'first MB':>10}{'last MB':>10}{'MB/min':>10}")
     for name in samples[0][1]:
-        first, last = samples[0][1][name], samples[-1][1][name]
-        click.echo(f"{name:<10}{first:>10.1f}{last:>10.1f}{slope(samples, name):>10.2f}")
+        seen = [found[name] for _, found in samples if name in found]
+        click.echo(f"{name:<10}{seen[0]:>10.1f}{seen[-1]:>10.1f}{slope(samples, name):>10.2f}")
     total = slope(samples)
     click.echo(f"sum: {sum(samples[-1][1].values()):.0f} MB PSS, {total:+.2f} MB/min over {minutes:g} min")
     click.echo(f"books: {'hold' if outcome.conserved else 'BROKEN'}; {outcome.ledger['frames_in']} frames")
-    return outcome.conserved and total <= LIMIT_MB_PER_MINUTE
+    if machine.deaths:
+        click.echo(f"died: {', '.join(f'{name} ({code})' for name, code in machine.deaths)}")
+    return outcome.conserved and not machine.deaths and total <= LIMIT_MB_PER_MINUTE
 
 
 @click.command()
@@ -87,4 +101,4 @@ def main(minutes: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import click
 from overt.auth import TokenIssuer
-from overt.errors import Fatal
 from overt.permissions import Role
 
-from overt_lab.machine import Machine, Options, state_home
+from overt_lab.running import find_running, state_home
 
 PEOPLE_AND_CAMERAS = [role.value for role in Role if not role.value.startswith("service:")]
-_RUNNING = "running.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What `overt up` left for the other verbs to find."""
-
-    gateway_url: str
-    camera_address: str
-    issuer_key: Path
-    pid: int
-
-
-def find_running(data: Path) -> Running:
-    """Fatal, with what to do, if no system runs on this data directory."""
-    advice = "start one with `overt up`, or say where it is with --data DIR"
-    try:
-        found = json.loads((data / _RUNNING).read_text())
-        running = Running(found["gateway_url"], found["camera_address"], Path(found["issuer_key"]), int(found["pid"]))
-        os.kill(running.pid, 0)
-    except FileNotFoundError:
-        raise Fatal(f"no system runs on {data}: {advice}") from None
-    except (ValueError, KeyError):
-        raise Fatal(f"{data / _RUNNING} is not readable: {advice}") from None
-    except ProcessLookupError:
-        raise Fatal(f"the system on {data} has ended: {advice}") from None
-    return running
-
 
 data_option = click.option(
     "--data",
@@ -61,39 +28,29 @@ data_option = click.option(
 @click.option("--camera-listen", default="127.0.0.1:8601", show_default=True, help="For cameras, gRPC.")
 def up(data: Path | None, listen: str, camera_listen: str) -> None:
     """Run the whole system on this machine until Ctrl-C."""
-    options = Options(data=data or state_home(), gateway_listen=listen, camera_listen=camera_listen)
-    asyncio.run(_up(options))
+    asyncio.run(_up(data or state_home(), listen, camera_listen))
 
 
-async def _up(options: Options) -> None:
+async def _up(data: Path, listen: str, camera_listen: str) -> None:
+    # Here, not above: `overt token` is not to wait for the machinery.
+    from overt_lab.machine import Machine, Options
+    from overt_lab.stopping import finished, stop_on_signals
+
+    options = Options(data=data, gateway_listen=listen, camera_listen=camera_listen)
     machine = Machine(options, say=lambda text: click.echo(f"overt: {text}"))
-    stop = asyncio.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    note = options.data / _RUNNING
+    stop = stop_on_signals()
     try:
-        await machine.up()
-        note.write_text(
-            json.dumps(
-                {
-                    "gateway_url": machine.gateway_url,
-                    "camera_address": machine.camera_address,
-                    "issuer_key": str(machine.layout.issuer_key),
-                    "pid": os.getpid(),
-                }
-            )
-        )
-        code = machine.login_code(Role.OPERATOR)
-        click.echo(f"""
+        if await finished(machine.up(), stop):
+            code = machine.login_code(Role.OPERATOR)
+            click.echo(f"""
   page     {machine.gateway_url}/#code={code}
            (logs in once as operator, within 15 minutes; another way in: overt token operator)
   cameras  {machine.camera_address} (gRPC; see examples/push_camera.py)
   data     {options.data} (logs in {machine.layout.logs})
 
-Runs unauthorised: development. Ctrl-C stops everything.""")
-        await stop.wait()
+Runs unauthorised: development. Ctrl-C stops everything, and ends every token: they are this run's.""")
+            await stop.wait()
         click.echo("overt: stopping")
-        note.unlink(missing_ok=True)
     finally:
         await machine.down()
 
@@ -118,10 +75,10 @@ def token(
     ROLE is applicant, authorising_officer, operator, engagement_officer, auditor, administrator or camera.
     Send the token as `Authorization: Bearer TOKEN`.
     """
-    if (role == Role.CAMERA) != bool(deployment and camera):
+    bound = bool(deployment) and bool(camera) if role == Role.CAMERA else not (deployment or camera)
+    if not bound:
         raise click.UsageError("a camera token needs --deployment and --camera; the others take neither")
-    running = find_running(data or state_home())
-    issuer = TokenIssuer(running.issuer_key.read_bytes())
+    issuer = TokenIssuer(find_running(data or state_home()).issuer_key.read_bytes())
     click.echo(
         issuer.issue(
             Role(role),

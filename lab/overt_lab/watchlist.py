@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import csv
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 from overt.auth import TokenIssuer
-from overt.errors import Fatal
+from overt.errors import Fatal, OvertError
 from overt.permissions import Role
+from overt.reasons import Reason
 
-from overt_lab.archive import COLUMNS, ListImage, pack
-from overt_lab.machine import state_home
+from overt_lab.archive import pack
+from overt_lab.manifest import REFUSED_COLUMNS, Found, Refused, Row, batches, look_up, read_manifest
 from overt_lab.progress import progress
-from overt_lab.rest import Gateway
-from overt_lab.up import data_option, find_running
+from overt_lab.rest import Gateway, RestError
+from overt_lab.running import find_running, state_home
+from overt_lab.up import data_option
 
-BATCH_IMAGES = 50
-BATCH_BYTES = 32 * 1024 * 1024  # half of what the gateway takes in one body
-_MANDATORY = tuple(c for c in COLUMNS if c != "under_18")
+# What the gateway answers when it cannot take an archive as a whole: the next one may be good.
+_ABOUT_THE_BATCH = frozenset({Reason.BAD_ARCHIVE, Reason.BAD_MANIFEST, Reason.MESSAGE_TOO_LARGE, Reason.UNSAFE_PATH})
+_OTHER_ROW = re.compile(r"^row (\d+) ")
 
 
 @click.group()
@@ -55,84 +59,85 @@ def import_(
     rows = read_manifest(manifest)
     gateway_url, token = _where(url, data)
     destination = refused or manifest.with_suffix(".refused.csv")
-    problems, size = asyncio.run(_import(gateway_url, token, deployment, rows, images))
-    if problems:
-        write_refused(destination, problems)
-        click.echo(f"{len(rows) - len(problems)} of {len(rows)} rows went in; the list has {size} entries")
-        click.echo(f"{len(problems)} refused, see {destination}:")
-        for problem in problems[:5]:
-            click.echo(f"  row {problem['row']}, {problem['image']}: {problem['message']} [{problem['reason']}]")
-        raise click.exceptions.Exit(1)
-    click.echo(f"all {len(rows)} rows went in; the list has {size} entries")
-
-
-def read_manifest(path: Path) -> list[dict[str, str]]:
-    """Rows with their number (the header is row 1) under `row`. Fatal names every column that is missing."""
+    found, problems = look_up(rows, images)
+    outcome = Imported(problems)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [c for c in _MANDATORY if c not in (reader.fieldnames or ())]
-            if missing:
-                raise Fatal(f"{path} lacks the columns {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
-            rows = [{**row, "row": str(number)} for number, row in enumerate(reader, start=2)]
-    except UnicodeDecodeError as error:
-        raise Fatal(f"{path} is not UTF-8 text: save it as CSV in UTF-8") from error
-    if not rows:
-        raise Fatal(f"{path} has no rows")
-    return rows
+        asyncio.run(_import(gateway_url, token, deployment, found, outcome))
+    except OvertError:
+        click.echo(
+            f"stopped: {outcome.sent} of {len(found)} rows had been sent. Import the same manifest again: "
+            "who is on the list already is refused as duplicate_subject, and stays",
+            err=True,
+        )
+        raise
+    finally:
+        # Also when there is nothing to tell: what an earlier import left there is no longer so.
+        if outcome.refused or destination.exists():
+            write_refused(destination, outcome.refused)
+    if not outcome.refused:
+        click.echo(f"all {len(rows)} rows went in; the list has {outcome.size} entries")
+        return
+    click.echo(f"{len(rows) - len(outcome.refused)} of {len(rows)} rows went in; the list has {outcome.size} entries")
+    click.echo(f"{len(outcome.refused)} refused, see {destination}:")
+    for one in outcome.in_order()[:5]:
+        click.echo(f"  row {one.row.number}, {one.row.fields['image']}: {one.message} [{one.reason}]")
+    raise click.exceptions.Exit(1)
 
 
-def write_refused(path: Path, problems: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("row", "image", "subject_ref", "reason", "message"), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(problems)
+@dataclass(slots=True)
+class Imported:
+    """What came of it so far. `size` is the whole list's."""
+
+    refused: list[Refused]
+    sent: int = 0
+    size: int = 0
+
+    def in_order(self) -> list[Refused]:
+        return sorted(self.refused, key=lambda one: one.row.number)
 
 
-def batches(rows: list[dict[str, str]], images: Path) -> Iterator[tuple[list[dict[str, str]], list[ListImage]]]:
-    """Rows of one person stay together; a batch ends at BATCH_IMAGES or BATCH_BYTES."""
-    people: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        people.setdefault(row["subject_ref"], []).append(row)
-    taken: list[dict[str, str]] = []
-    packed: list[ListImage] = []
-    size = 0
-    for person in people.values():
-        pictures = [ListImage(row, _read(images, row["image"])) for row in person]
-        weight = sum(len(p.content) for p in pictures)
-        if taken and (len(taken) + len(person) > BATCH_IMAGES or size + weight > BATCH_BYTES):
-            yield taken, packed
-            taken, packed, size = [], [], 0
-        taken.extend(person)
-        packed.extend(pictures)
-        size += weight
-    if taken:
-        yield taken, packed
+def write_refused(path: Path, refused: Sequence[Refused]) -> None:
+    """A CSV, by row number. Fatal if it cannot be written."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, REFUSED_COLUMNS)
+            writer.writeheader()
+            writer.writerows(one.as_cells() for one in sorted(refused, key=lambda one: one.row.number))
+    except OSError as error:
+        raise Fatal(f"{path} cannot be written ({error.strerror}): say another one with --refused FILE") from error
 
 
-def _read(folder: Path, name: str) -> bytes:
-    """Empty if it is not there or not below the folder: the gateway refuses the row with a reason."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return b""
-    return path.read_bytes()
-
-
-async def _import(
-    url: str, token: str, deployment: str, rows: list[dict[str, str]], images: Path
-) -> tuple[list[dict[str, Any]], int]:
-    problems: list[dict[str, Any]] = []
-    size = 0
-    count = max(1, -(-len(rows) // BATCH_IMAGES))
+async def _import(url: str, token: str, deployment: str, found: Sequence[Found], outcome: Imported) -> None:
+    planned = list(batches(found))
     async with Gateway(url, lambda: token) as gateway:
-        for taken, packed in progress(batches(rows, images), label=f"importing {len(rows)} rows", length=count):
-            answer = await gateway.import_list(deployment, pack(packed))
-            size = int(answer["size"])
-            for problem in answer["refused"]:
-                # The gateway counts rows within the batch, from 2 as we do.
-                original = taken[int(problem["row"]) - 2]
-                problems.append({**problem, "row": original["row"]})
-    return sorted(problems, key=lambda p: int(p["row"])), size
+        if not planned:
+            outcome.size = await gateway.list_size(deployment)
+        for batch in progress(planned, label=f"importing {len(found)} rows", length=len(planned)):
+            archive = await asyncio.to_thread(_packed, batch)
+            try:
+                answer = await gateway.import_list(deployment, archive)
+            except RestError as error:
+                if error.reason not in _ABOUT_THE_BATCH:
+                    raise
+                outcome.refused += [Refused(one.row, error.reason, error.detail) for one in batch]
+            else:
+                outcome.size = int(answer["size"])
+                outcome.refused += [refusal(one, batch) for one in answer["refused"]]
+            outcome.sent += len(batch)
+
+
+def _packed(batch: Sequence[Found]) -> bytes:
+    return pack(one.read() for one in batch)
+
+
+def refusal(told: Mapping[str, Any], batch: Sequence[Found]) -> Refused:
+    """The gateway counts rows within the batch, from 2 as we do; people know the rows of their own manifest."""
+
+    def row(number: str | int) -> Row:
+        return batch[int(number) - 2].row
+
+    message = _OTHER_ROW.sub(lambda found: f"row {row(found[1]).number} ", told["message"])
+    return Refused(row(told["row"]), told["reason"], message)
 
 
 def _where(url: str | None, data: Path | None) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,13 @@ from overt_lab.archive import ListImage, demo_row, read_folder
 from overt_lab.camera import Clip, read_clip
 from overt_lab.demo.people import demo_people
 from overt_lab.demo.report import figures, text
-from overt_lab.demo.run import Outcome, SeenAlert, Stage, names_on
+from overt_lab.demo.run import DEPLOYMENT, Outcome, SeenAlert, Stage, names_on
 from overt_lab.demo.scene import FRAMES_PER_SECOND, frame_count, plan, reference_picture, render
 from overt_lab.figures import write_json
 from overt_lab.machine import Machine, Options
 from overt_lab.progress import progress
+from overt_lab.rest import Gateway
+from overt_lab.stopping import finished, stop_on_signals
 
 SEED = 7
 LISTED = ("alder", "juniper")
@@ -61,9 +62,11 @@ def demo(
 
     Exits 0 when both conservation laws hold and everyone expected, and nobody else, alerted.
     """
-    images = read_folder(watchlist) if watchlist else builtin_list()
     if video and not watchlist:
         raise click.UsageError("--video needs --watchlist DIR: whom should it look for?")
+    if video:
+        read_clip(video)  # told now, not when the whole system is up
+    images = read_folder(watchlist) if watchlist else builtin_list()
     listed = names_on(images)
     outcome = Outcome(expected=_expected(expect, listed, builtin=video is None and watchlist is None))
     home = data or Path(tempfile.mkdtemp(prefix="overt-demo-"))
@@ -115,13 +118,12 @@ async def _run(
     serve: bool,
 ) -> None:
     machine = Machine(options, say=_say)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    _say("starting nats-server and five services")
-    await machine.up()
+    stop = stop_on_signals()
+    stage = Stage(machine, threshold=threshold, outcome=outcome)
     try:
-        stage = Stage(machine, threshold=threshold, outcome=outcome)
-        await stage.open(images)
+        _say("starting nats-server and five services")
+        if not await finished(machine.up(), stop) or not await finished(stage.open(images), stop):
+            raise click.Abort
         for row in outcome.refused:
             _say(f"not listed: {row['image']}: {row['message']}")
         _say(f"list sealed: {outcome.list_size} on it; a camera is open")
@@ -130,7 +132,8 @@ async def _run(
             _say(f"the page, logged in once as operator: {machine.gateway_url}/#code={code}")
             _say("playing again and again; Ctrl-C ends the deployment")
         async with stage.watching(_tell):
-            await _play(stage, video, serve, stop)
+            while await finished(_play(stage, video), stop) and serve:
+                pass
             if evidence:
                 await _save_evidence(machine, outcome, evidence)
         _say("ending the deployment: list and templates are destroyed, cameras closed")
@@ -139,22 +142,11 @@ async def _run(
         await machine.down()
 
 
-async def _play(stage: Stage, video: Path | None, serve: bool, stop: asyncio.Event) -> None:
-    while True:
-        clip = read_clip(video) if video else builtin_clip()
-        seconds = f" ({clip.frames / clip.frames_per_second:.0f} s)" if clip.frames else ""
-        shown = progress(clip.pictures, label=f"people are walking{seconds}", length=clip.frames)
-        playing = asyncio.create_task(stage.play(replace(clip, pictures=shown)))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not playing.done():
-            playing.cancel()
-            await asyncio.wait({playing})
-            return
-        await playing
-        if not serve or stop.is_set():
-            return
+async def _play(stage: Stage, video: Path | None) -> None:
+    clip = read_clip(video) if video else builtin_clip()
+    seconds = f" ({clip.frames / clip.frames_per_second:.0f} s)" if clip.frames else ""
+    shown = progress(clip.pictures, label=f"people are walking{seconds}", length=clip.frames)
+    await stage.play(replace(clip, pictures=shown))
 
 
 def _say(line: str) -> None:
@@ -166,9 +158,6 @@ def _tell(alert: SeenAlert) -> None:
 
 
 async def _save_evidence(machine: Machine, outcome: Outcome, folder: Path) -> None:
-    from overt_lab.demo.run import DEPLOYMENT
-    from overt_lab.rest import Gateway
-
     folder.mkdir(parents=True, exist_ok=True)
     async with Gateway(machine.gateway_url, lambda: machine.token(Role.OPERATOR)) as operator:
         for alert in outcome.alerts:

@@ -12,6 +12,7 @@ from typing import Any
 
 from overt.errors import Fatal
 from overt.permissions import Role
+from overt.runtime import retry
 
 from overt_lab.archive import ListImage, pack
 from overt_lab.camera import Clip, PushCamera, PushResult
@@ -23,6 +24,7 @@ CAMERA = "square"
 _LATE_ALERT_S = 5.0  # how long an expected alert may take after the last frame
 _FINAL_LEDGER_S = 20.0
 _CAMERA_OPEN_S = 20.0
+_STREAM_OPEN_S = 20.0
 _OPEN = ("waiting", "seeing", "blind")
 
 
@@ -110,7 +112,7 @@ class Stage:
     async def _until_open(self, operator: Gateway) -> None:
         """Ingest hears of the start a moment later."""
         deadline = time.monotonic() + _CAMERA_OPEN_S
-        while (await operator.cameras(DEPLOYMENT))[0]["sight"] not in _OPEN:
+        while (await retry("read the cameras", lambda: operator.cameras(DEPLOYMENT)))[0]["sight"] not in _OPEN:
             if time.monotonic() > deadline:
                 raise Fatal("the camera was not opened: see the log of ingest")
             await asyncio.sleep(0.05)
@@ -120,7 +122,10 @@ class Stage:
         """Follows the alert stream while the body runs."""
         task = asyncio.create_task(self._follow(on_alert), name="follow alerts")
         try:
-            await asyncio.wait_for(self._connected.wait(), 10)
+            try:
+                await asyncio.wait_for(self._connected.wait(), _STREAM_OPEN_S)
+            except TimeoutError:
+                raise Fatal("the stream of alerts was not opened: see the log of the gateway") from None
             yield
         finally:
             task.cancel()
@@ -130,12 +135,14 @@ class Stage:
     async def play(self, clip: Clip) -> None:
         """Pushes the clip in real time and waits for alerts that are still on their way."""
         async with self._as(Role.ADMINISTRATOR) as administrator:
-            token = await administrator.camera_token(DEPLOYMENT, CAMERA)
+            token = await retry("get the camera's token", lambda: administrator.camera_token(DEPLOYMENT, CAMERA))
         camera = PushCamera(self._machine.camera_address, token, DEPLOYMENT, CAMERA)
         started = time.monotonic()
-        result = await camera.play(clip)
-        self.outcome.played_seconds += time.monotonic() - started
-        self._add(result)
+        try:
+            await camera.play(clip)
+        finally:  # also when it is cut short: what was sent was sent
+            self.outcome.played_seconds += time.monotonic() - started
+            self._add(camera.result)
         deadline = time.monotonic() + _LATE_ALERT_S
         while self.outcome.missed and time.monotonic() < deadline:
             self._arrived.clear()
@@ -148,7 +155,7 @@ class Stage:
             await operator.end(DEPLOYMENT)
             deadline = time.monotonic() + _FINAL_LEDGER_S
             while True:
-                self.outcome.ledger = await operator.ledger(DEPLOYMENT)
+                self.outcome.ledger = await retry("read the ledger", lambda: operator.ledger(DEPLOYMENT))
                 if self.outcome.ledger.get("final"):
                     break
                 if time.monotonic() > deadline:

@@ -103,7 +103,8 @@ class Connection:
         self._closing = False
         self._gone = asyncio.Event()
         self._lost_for_good = asyncio.Event()
-        self.last_error: Exception | None = None
+        self.user_refused = False
+        self.tls_error: ssl.SSLError | None = None
 
     @property
     def connected(self) -> bool:
@@ -271,7 +272,6 @@ class Connection:
 
     async def failed(self, error: Exception) -> None:
         """nats-py tells here what it does not raise: refusals, failed attempts to connect, dropped messages."""
-        self.last_error = error
         text = str(error)
         if "permissions violation" in text:
             # nats-py hands the server's sentence over in lower case.
@@ -286,7 +286,11 @@ class Connection:
         elif "authorization violation" in text.lower():
             # While reconnecting, too: another password than ours must be read, which a new process does.
             log.error("bus_user_refused")
+            self.user_refused = True
             self._lost_for_good.set()
+        elif isinstance(error, ssl.SSLError):
+            log.error("bus_tls_failed", reason=error.reason or "unknown")
+            self.tls_error = error
         elif not isinstance(error, OSError):
             log.info("bus_trouble", error=type(error).__name__)
 
@@ -339,13 +343,13 @@ def _next_server(servers: list[Server], _: dict[str, Any]) -> tuple[Server, floa
     return server, wait * random.uniform(2 / 3, 1)
 
 
-def _no_connection(address: BusAddress, error: Exception) -> Fatal | Retryable:
-    if "authorization violation" in str(error).lower():
+def _no_connection(connection: Connection) -> Fatal | Retryable:
+    if connection.user_refused:
         return Fatal(
-            f"nats-server refuses the user {address.user!r}: check OVERT_NATS_USER and OVERT_NATS_PASSWORD_FILE"
+            f"nats-server refuses the user {connection.user!r}: check OVERT_NATS_USER and OVERT_NATS_PASSWORD_FILE"
         )
-    if isinstance(error, ssl.SSLError):
-        return Retryable(f"TLS with nats-server fails: check OVERT_TLS_CA_FILE ({error.reason})")
+    if connection.tls_error is not None:
+        return Retryable(f"TLS with nats-server fails: check OVERT_TLS_CA_FILE ({connection.tls_error.reason})")
     return Retryable("no nats-server answers at OVERT_NATS_URL")
 
 
@@ -382,7 +386,7 @@ async def open_connection(
     connection = Connection(client, address.user, on_loss, on_return)
     try:
         # Bounded here as well: after a failed TLS handshake nats-py waits for a socket that nobody closes.
-        async with asyncio.timeout(4 * _CONNECT_SECONDS):
+        async with asyncio.timeout(2 * _CONNECT_SECONDS):
             await client.connect(
                 address.url,
                 name=name,
@@ -403,9 +407,9 @@ async def open_connection(
                 pending_size=_PENDING_BYTES,
                 flush_timeout=_FLUSH_SECONDS,
             )
-    except GONE as error:
+    except GONE:
         _abandon(client)
-        raise _no_connection(address, connection.last_error or error) from None
+        raise _no_connection(connection) from None
     client.options["max_reconnect_attempts"] = -1
     try:
         await connection.start()

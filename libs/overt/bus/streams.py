@@ -40,7 +40,7 @@ async def newest(connection: Connection, stream: str, subject: str) -> tuple[Sto
         subject=headers["Nats-Subject"],
         data=answer.data,
         sequence=int(headers["Nats-Sequence"]),
-        at=_parsed(headers["Nats-Time-Stamp"]),
+        at=parsed_time(headers["Nats-Time-Stamp"]),
     )
     return stored, headers
 
@@ -153,7 +153,7 @@ class Cursor:
             await self._connection.end(listening, wait=False)
 
 
-def _parsed(stamp: str) -> datetime:
+def parsed_time(stamp: str) -> datetime:
     """RFC 3339 with nanoseconds, which datetime does not read."""
     seconds, _, fraction = stamp.removesuffix("Z").partition(".")
     at = datetime.fromisoformat(seconds).replace(tzinfo=UTC)

@@ -12,9 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from overt.api.match.v1.match_pb2 import Probe, SearchReply, SearchRequest
 from overt.bus import BusAddress, NatsBus, connect
 from overt.errors import Fatal, Retryable
-from overt.subjects import DEPLOYMENTS, EVIDENCE, PREVIEW, Service
+from overt.subjects import DEPLOYMENTS, EVIDENCE, PREVIEW, SEARCH, Service
 from support.nats import NatsServer
 
 pytestmark = pytest.mark.integration
@@ -147,7 +148,7 @@ async def test_what_was_appended_survives_a_kill(own_server: NatsServer) -> None
         await alerts.close()
 
 
-async def _fill_and_erase(server: NatsServer) -> tuple[NatsBus, NatsBus, NatsBus]:
+async def _ready(server: NatsServer) -> tuple[NatsBus, NatsBus, NatsBus]:
     alerts = await connect(server.address(Service.ALERTS), name="test")
     ingest = await connect(server.address(Service.INGEST), name="test")
     match = await connect(server.address(Service.MATCH), name="test")
@@ -161,7 +162,7 @@ def _on_disk(server: NatsServer, needle: bytes) -> bool:
 
 
 async def test_erasing_takes_the_bytes_off_the_disk(own_server: NatsServer) -> None:
-    alerts, ingest, match = await _fill_and_erase(own_server)
+    alerts, ingest, match = await _ready(own_server)
     try:
         first, second = b"FIRST-EVIDENCE" * 50, b"SECOND-EVIDENCE" * 50
         sequence = await ingest.append(SUBJECT, first)
@@ -184,10 +185,34 @@ async def test_erasing_takes_the_bytes_off_the_disk(own_server: NatsServer) -> N
             await bus.close()
 
 
+async def test_core_subjects_leave_nothing_on_disk(own_server: NatsServer) -> None:
+    alerts, ingest, match = await _ready(own_server)
+    try:
+        probe, jpeg = b"TEMPLATE-OF-A-PASSER-BY" * 20, b"PREVIEW-OF-A-STREET" * 20
+
+        async def answer(_: str, request: SearchRequest) -> SearchReply:
+            return SearchReply(sealed_entry_card=request.probes[0].template)
+
+        await match.serve(SEARCH, SearchRequest, answer, name="search")
+        for _ in range(20):
+            request = SearchRequest(probes=[Probe(template=probe)])
+            reply = await ingest.request(SEARCH.of("dep-1"), request, SearchReply, timeout=timedelta(seconds=1))
+            assert reply.sealed_entry_card == probe
+            await ingest.publish(PREVIEW.of("dep-1", "cam"), jpeg)
+        # One message that is stored, so that the server has written.
+        await ingest.append(SUBJECT, b"STORED-EVIDENCE")
+        assert _on_disk(own_server, b"STORED-EVIDENCE")
+        assert not _on_disk(own_server, b"PASSER-BY")
+        assert not _on_disk(own_server, b"PREVIEW-OF")
+    finally:
+        for bus in (alerts, ingest, match):
+            await bus.close()
+
+
 async def test_an_encrypted_store_shows_nothing(tmp_path: Path) -> None:
     server = NatsServer(tmp_path / "encrypted", encrypted=True)
     server.start()
-    alerts, ingest, match = await _fill_and_erase(server)
+    alerts, ingest, match = await _ready(server)
     try:
         await ingest.append(SUBJECT, b"EVIDENCE" * 100)
         assert not _on_disk(server, b"EVIDENCEEVIDENCE")
@@ -202,7 +227,7 @@ async def test_an_encrypted_store_shows_nothing(tmp_path: Path) -> None:
 
 
 async def test_the_buckets_watch_survives_two_restarts(own_server: NatsServer) -> None:
-    alerts, ingest, match = await _fill_and_erase(own_server)
+    alerts, ingest, match = await _ready(own_server)
     gateway = await connect(own_server.address(Service.GATEWAY), name="test")
     seen: list[tuple[str, bytes | None]] = []
 

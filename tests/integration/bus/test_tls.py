@@ -114,7 +114,7 @@ async def test_a_server_of_another_authority_is_refused(
 ) -> None:
     (tmp_path / "other").mkdir()
     stranger = Authority(tmp_path / "other")
-    with pytest.raises(Retryable):
+    with pytest.raises(Retryable, match="OVERT_TLS_CA_FILE"):
         await connect(_address(tls_server, authority, tls_ca_file=stranger.file), name="test")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import av
@@ -93,6 +94,7 @@ class _Pulling:
         self._clock = clock
         self.sequence = sequence
         self.got_frames = False
+        self._frame_at = asyncio.get_running_loop().time()
         self._stop = threading.Event()
 
     async def run(self) -> _Trouble:
@@ -105,34 +107,42 @@ class _Pulling:
             if not ended.done():
                 ended.set_result(trouble)
 
-        def work() -> None:
-            trouble = self._pull(loop)
+        def told(trouble: _Trouble) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(tell, trouble)
 
         # A daemon: a peer that neither sends nor closes must not keep the process from ending.
-        threading.Thread(target=work, name="pull", daemon=True).start()
+        threading.Thread(target=self._pull, args=(loop, told), name="pull", daemon=True).start()
         try:
-            return await asyncio.shield(ended)
+            return await self._watch(ended, loop)
         except asyncio.CancelledError:
             self._stop.set()
             await asyncio.wait((ended,), timeout=0.5)
             raise
 
-    def _pull(self, loop: asyncio.AbstractEventLoop) -> _Trouble:
-        """In the thread."""
-        try:
-            with av.open(
-                self._url,
-                mode="r",
-                timeout=(OPEN_TIMEOUT_S, STALL_S),
-                options=_options(self._url),
-            ) as container:
-                return self._decode(container, loop)
-        except (TimeoutError, av.error.ExitError):
-            return _Trouble(Reason.SOURCE_STALLED, "TimeoutError")
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            return _Trouble(Reason.SOURCE_LOST, type(error).__name__)
+    async def _watch(self, ended: asyncio.Future[_Trouble], loop: asyncio.AbstractEventLoop) -> _Trouble:
+        """What ended it, or that no frame came in time: FFmpeg's own timeouts are seconds late at times."""
+        while True:
+            left = self._frame_at + (STALL_S if self.got_frames else OPEN_TIMEOUT_S + STALL_S) - loop.time()
+            if left <= 0:
+                # The thread ends by itself when FFmpeg notices; it hands nothing over any more.
+                self._stop.set()
+                return _Trouble(Reason.SOURCE_STALLED)
+            await asyncio.wait((ended,), timeout=min(left, STALL_S))
+            if ended.done():
+                return ended.result()
+
+    def _pull(self, loop: asyncio.AbstractEventLoop, told: Callable[[_Trouble], None]) -> None:
+        """In the thread. The trouble is told before the connection is closed: closing may wait for the peer."""
+        with ExitStack() as closing:
+            try:
+                container = av.open(self._url, mode="r", timeout=(OPEN_TIMEOUT_S, STALL_S), options=_options(self._url))
+                closing.callback(container.close)
+                told(self._decode(container, loop))
+            except (TimeoutError, av.error.ExitError):
+                told(_Trouble(Reason.SOURCE_STALLED, "TimeoutError"))
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                told(_Trouble(Reason.SOURCE_LOST, type(error).__name__))
 
     def _decode(self, container: InputContainer, loop: asyncio.AbstractEventLoop) -> _Trouble:
         if not container.streams.video:
@@ -140,7 +150,6 @@ class _Pulling:
         stream = container.streams.video[0]
         # Frame threads would hold pictures back; slices of one picture may be decoded side by side.
         stream.thread_type = "SLICE"
-        last_frame = time.monotonic()
         for packet in container.demux(stream):
             if self._stop.is_set():
                 return _Trouble(Reason.CAMERA_CLOSED)
@@ -149,14 +158,11 @@ class _Pulling:
             except av.error.InvalidDataError:
                 frames = []  # a damaged packet: the next key frame mends it
             for frame in frames:
-                last_frame = time.monotonic()
                 self.sequence += 1
                 trouble = self._hand_over(frame, loop)
                 if trouble is not None:
                     return trouble
             del frames
-            if time.monotonic() - last_frame > STALL_S:
-                return _Trouble(Reason.SOURCE_STALLED)
         return _Trouble(Reason.SOURCE_LOST, "end")
 
     def _hand_over(self, frame: VideoFrame, loop: asyncio.AbstractEventLoop) -> _Trouble | None:
@@ -171,6 +177,7 @@ class _Pulling:
                 if holder and not self._stop.is_set():
                     got = holder.pop()
                     self.got_frames = True
+                    self._frame_at = loop.time()
                     self._visit.admit(
                         sequence=self.sequence, captured_at=captured_at, picture=lambda: pulled_picture(got)
                     )
