@@ -18,6 +18,8 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
 IDLE_BODY_S = 20.0
 """A body that makes no progress for so long is given up: slow senders hold no memory."""
+SLOWEST_BODY = 64 * 1024
+"""Bytes a second, beyond IDLE_BODY_S: one that makes too little progress is given up as well."""
 MAX_HEADER_BYTES = 16 * 1024
 MAX_QUERY_BYTES = 2048
 _MAX_QUERY_FIELDS = 32
@@ -101,7 +103,7 @@ def _query_fault(query: bytes) -> str:
 
 
 class BoundedBody:
-    """Counts what arrives and stops at the limit (413) or when nothing arrives any more (408).
+    """Counts what arrives and stops at the limit (413), or when nothing or too little arrives (408).
 
     `limit_of` gives the limit of a path. Everything is counted while it streams: Content-Length is believed only
     when it already says too much.
@@ -126,6 +128,8 @@ class BoundedBody:
             return
         seen = 0
         complete = False
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._idle + limit / SLOWEST_BODY
 
         async def counted() -> Message:
             nonlocal seen, complete
@@ -133,7 +137,7 @@ class BoundedBody:
                 # What comes now is the client going away: that may take as long as it likes.
                 return await receive()
             try:
-                async with asyncio.timeout(self._idle):
+                async with asyncio.timeout_at(min(deadline, loop.time() + self._idle)):
                     message = await receive()
             except TimeoutError:
                 raise BodyRefused(Reason.DEADLINE, "the body stopped arriving") from None

@@ -10,16 +10,56 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import h11
 import uvicorn
 from overt.errors import Fatal
 from overt.rpc import Address
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from overt_gateway.doorkeeping import MAX_HEADER_BYTES
 
 MAX_CONNECTIONS = 512
 KEEP_ALIVE_S = 15
+HEAD_S = 10.0
+"""For a request's head to arrive. uvicorn would wait for ever, and MAX_CONNECTIONS silent ones shut everybody out."""
 _BACKLOG = 128
+
+
+class _Impatient(H11Protocol):
+    """Closes a connection on which no whole head arrives within `head_seconds` of its beginning: of the connection,
+    or of the head itself on one that has carried a request before."""
+
+    head_seconds = HEAD_S
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # narrowed there
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._patience is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._patience = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up(self) -> None:
+        self._patience = None
+        if self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -57,7 +97,7 @@ class HttpServer:
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Impatient,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -289,10 +289,13 @@ def _check_free(doors: Mapping[str, str]) -> None:
         for option, text in doors.items():
             try:
                 address = Address.parse(text)
-                if address.path is not None:
-                    raise ValueError(f"{text!r} is a Unix socket: give host:port")
             except ValueError as error:
                 raise Fatal(f"{option}: {error}") from None
+            if address.path is not None or not address.is_loopback:
+                raise Fatal(
+                    f"{option}: on one machine nothing speaks TLS, so {text} is not listened on; say 127.0.0.1:PORT, "
+                    "or deploy as docs/operations/deploy.md says"
+                )
             try:
                 family, kind, protocol, _, where = socket.getaddrinfo(
                     address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -40,6 +40,7 @@ PUBLIC: frozenset[Role] = frozenset()
 _GATEWAY = frozenset({Role.SERVICE_GATEWAY})
 _INGEST = frozenset({Role.SERVICE_INGEST})
 _MATCH = frozenset({Role.SERVICE_MATCH})
+_ANYBODY_WITH_A_TOKEN = frozenset(Role)
 
 RPCS: dict[str, frozenset[Role]] = {
     "/overt.api.ingest.v1.CameraIngest/StreamFrames": frozenset({Role.CAMERA}),
@@ -59,11 +60,11 @@ RPCS: dict[str, frozenset[Role]] = {
     "/overt.api.alerts.v1.Keys/GetListSecret": _MATCH,
     "/overt.api.alerts.v1.Keys/RotateListSecret": _MATCH,
     "/overt.api.alerts.v1.Keys/ConfirmListSecret": _MATCH,
-    # The health service and reflection are added by overt.rpc.
+    # The health service and reflection are added by overt.rpc. Open to everybody is health alone.
     "/grpc.health.v1.Health/Check": PUBLIC,
     "/grpc.health.v1.Health/Watch": PUBLIC,
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": PUBLIC,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": PUBLIC,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _ANYBODY_WITH_A_TOKEN,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _ANYBODY_WITH_A_TOKEN,
 }
 
 _OFFICERS = frozenset({Role.OPERATOR, Role.ENGAGEMENT_OFFICER})

@@ -15,6 +15,10 @@ from overt.subjects import CORE, MAX_MESSAGE_BYTES, Service
 STORE_KEY_VARIABLE: Final = "OVERT_NATS_STORE_KEY"
 _STORE: Final = "STORE"
 
+MAX_STORE_BYTES: Final = 16 * 1024**4
+"""A stream reserves its max_bytes, used or not, and a deployment's add up to several GB: with nats-server's default
+(three quarters of the free disk) the ninth deployment on 75 GB was refused. The disk itself is the limit."""
+
 
 def password_variable(service: Service) -> str:
     """The environment variable that holds a service's password where nats-server runs."""
@@ -67,6 +71,7 @@ def server_config(
     if ports_file_dir is not None:
         lines.append(f"ports_file_dir: {_quoted(str(ports_file_dir))}")
     lines += ["jetstream {", f"  store_dir: {_quoted(str(store_dir))}", "  sync_interval: always"]
+    lines.append(f"  max_file_store: {MAX_STORE_BYTES}")
     if store_key_variable is not None:
         lines += ["  cipher: chacha", f"  key: ${store_key_variable}"]
     lines.append("}")

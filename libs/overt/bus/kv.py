@@ -15,6 +15,9 @@ from overt.bus.wire import checked_key, encoded
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import Bucket
+from overt.telemetry import get_logger
+
+log = get_logger(__name__)
 
 _OPERATION: Final = "KV-Operation"
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -84,6 +87,7 @@ class NatsWatch:
         self._prefix = prefix
         self._open = False
         self._closed = False
+        self._told = False
         self._left = 0
         self._initial_done = False
 
@@ -121,10 +125,13 @@ class NatsWatch:
 
     async def _reopen(self) -> None:
         try:
-            left = await self._cursor.open()
+            self._left = await self._cursor.open()
             self._open = True
-            self._left = left
+            self._told = False
         except Retryable:
+            if not self._told:
+                log.warning("bus_watch_waits", bucket=self._prefix)
+                self._told = True
             await asyncio.sleep(_AGAIN_SECONDS)
 
 

@@ -19,7 +19,7 @@ from overt.bus.objects import NatsObjectStore
 from overt.bus.port import Bus, Delivery, Handler, P, Payload, Rep, Req, Stored, Subscription
 from overt.bus.steward import NatsSteward
 from overt.bus.streams import newest, newest_of_every
-from overt.bus.wire import checked_subject, decoded, encoded, raise_error_of, trace_headers, what_of
+from overt.bus.wire import checked_pattern, checked_subject, decoded, encoded, raise_error_of, trace_headers, what_of
 from overt.errors import Fatal, Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import Bucket, CoreSubject, StreamSubject
@@ -78,7 +78,7 @@ class NatsBus(Bus):
         await self._connection.send(checked_subject(subject), encoded(message), trace_headers())
 
     async def subscribe(self, subject: str, message_type: type[P], handler: Handler[P]) -> Subscription:
-        return self._kept(await Listener.start(self._connection, subject, message_type, handler))
+        return self._kept(await Listener.start(self._connection, checked_pattern(subject), message_type, handler))
 
     async def request(self, subject: str, message: Message, reply_type: type[Rep], *, timeout: timedelta) -> Rep:
         began, outcome = perf_counter(), "failed"
@@ -150,7 +150,9 @@ class NatsBus(Bus):
         return None if found is None else found[0]
 
     def latest(self, spec: StreamSubject, deployment: str, *, matching: str | None = None) -> AsyncIterator[Stored]:
-        return newest_of_every(self._connection, spec.stream(deployment), matching or spec.all_of(deployment))
+        return newest_of_every(
+            self._connection, spec.stream(deployment), checked_pattern(matching or spec.all_of(deployment))
+        )
 
     def bucket(self, bucket: Bucket) -> NatsKeyValue:
         return NatsKeyValue(self._connection, bucket)

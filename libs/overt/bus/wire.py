@@ -69,6 +69,14 @@ def checked_subject(subject: str) -> str:
     return subject
 
 
+def checked_pattern(pattern: str) -> str:
+    """A subject to listen to: like checked_subject, with `*` for a word and `>` for all that follow."""
+    words = pattern.removesuffix(".>").split(".")
+    if pattern != ">" and not all(word == "*" or _SUBJECT.fullmatch(word) for word in words):
+        raise Rejected(Reason.BAD_FIELD, "a pattern is a subject in which a word may be * and the last one >")
+    return pattern
+
+
 def what_of(subject: str) -> str:
     """A subject's first words: they name a kind of message, or of call, never a deployment or a person."""
     words = subject.split(".")

@@ -12,6 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
+MOST_WATCHERS = 64
+"""Nobody is asked for a token here, and a watch lasts as long as its caller likes."""
+
 _Status = health_pb2.HealthCheckResponse
 
 
@@ -22,6 +25,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._names: frozenset[str] = frozenset({""})
         self._serving = False
         self._ended = False
+        self._watchers = 0
         # Set and replaced at every change: whoever waits holds the one of its own time.
         self._changed = asyncio.Event()
 
@@ -51,13 +55,19 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        while True:
-            # As they are before the answer: what changes while it is being written is answered next.
-            changed, last = self._changed, self._ended
-            yield self._answer(request.service)
-            if last:
-                return
-            await changed.wait()
+        if self._watchers >= MOST_WATCHERS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watch already: check instead")
+        self._watchers += 1
+        try:
+            while True:
+                # As they are before the answer: what changes while it is being written is answered next.
+                changed, last = self._changed, self._ended
+                yield self._answer(request.service)
+                if last:
+                    return
+                await changed.wait()
+        finally:
+            self._watchers -= 1
 
     def _answer(self, service: str) -> health_pb2.HealthCheckResponse:
         if service not in self._names:

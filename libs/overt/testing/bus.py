@@ -22,7 +22,7 @@ from overt.bus.core import WAITING_PER_HANDLER, told
 from overt.bus.nats import DRAIN_TIME
 from overt.bus.port import Bus, Delivery, Handler, P, Payload, Rep, Req, Stored, Subscription
 from overt.bus.steward import overlap
-from overt.bus.wire import checked_subject, decoded, encoded, error_headers, raise_error_of, what_of
+from overt.bus.wire import checked_pattern, checked_subject, decoded, encoded, error_headers, raise_error_of, what_of
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import DEAD, STREAMS, Bucket, CoreSubject, Service, StreamSubject
@@ -151,7 +151,7 @@ class MemoryBus(Bus):
         await asyncio.sleep(0)
 
     async def subscribe(self, subject: str, message_type: type[P], handler: Handler[P]) -> Subscription:
-        self._connection.check_listen(subject)
+        self._connection.check_listen(checked_pattern(subject))
 
         async def deliver(at: str, data: bytes, traceparent: str) -> None:
             with span(SpanName.BUS_RECEIVE, parent=traceparent, what=what_of(at)):
@@ -257,7 +257,7 @@ class MemoryBus(Bus):
     async def latest(
         self, spec: StreamSubject, deployment: str, *, matching: str | None = None
     ) -> AsyncIterator[Stored]:
-        self._connection.check_read(matching or spec.every)
+        self._connection.check_read(checked_pattern(matching or spec.every))
         stream = self._connection.stream(spec.stream(deployment))
         for kept in stream.newest_of_every(matching or spec.all_of(deployment)):
             yield kept.stored

@@ -16,6 +16,7 @@ from overt.rpc import connect as connect_rpc
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
 
 from overt_ingest.adapters.detect import DetectClient
+from overt_ingest.adapters.finder import DetectFinder
 from overt_ingest.adapters.match import BusSearcher
 from overt_ingest.adapters.outbox import BusOutbox
 from overt_ingest.adapters.pull import PulledSource
@@ -57,7 +58,7 @@ class RealParts:
         return BusSearcher(self._bus, spec)
 
     def studio(self, spec: CameraSpec) -> SealingStudio:
-        return SealingStudio(spec)
+        return SealingStudio(spec, DetectFinder(self._detect, spec))
 
     def source(self, spec: CameraSpec) -> Callable[[Visit], Awaitable[None]]:
         return PulledSource(spec, clock=self._clock).feed

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from overt.ids import StreamId
 
-from overt_ingest.domain.faces import Analysis, FoundFace, Probe, Verdict
+from overt_ingest.domain.faces import Analysis, Box, FoundFace, Probe, Verdict
 from overt_ingest.domain.frame import Frame, Picture
 from overt_ingest.domain.sighting import Exhibit, Pictures
 
@@ -68,6 +68,14 @@ class SealedEvidence:
     camera: str
     sealed: bytes = field(repr=False)
     traceparent: str = ""
+
+
+class FaceFinder(Protocol):
+    """The detector, asked about pictures that are no camera's."""
+
+    async def find(self, jpegs: Sequence[bytes]) -> list[list[Box]]:
+        """The faces in each of them. Away if detect does not answer in time."""
+        ...
 
 
 class Studio(Protocol):

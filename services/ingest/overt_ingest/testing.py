@@ -129,7 +129,7 @@ class FakeStudio:
         if self.before_each is not None:
             await self.before_each()
         picture.bgr()
-        return Pictures(b"crop", b"scene", Box(0, 0, 1, 1))
+        return Pictures(b"crop", b"scene", Box(0, 0, 1, 1), Box(0, 0, 1, 1))
 
     async def seal(self, pictures: Pictures, finding: Finding) -> SealedEvidence:
         if self.before_each is not None:

@@ -74,7 +74,8 @@ class Deployment:
             raise Rejected(Reason.WRONG_STATE, "the deployment is not active")
         if not 0 < self.threshold <= 1:
             raise Rejected(Reason.WRONG_STATE, "the deployment has no threshold between 0 and 1")
-        if (self.starts_at and now < self.starts_at) or (self.ends_at and now >= self.ends_at):
+        # Without both ends there is no window, so it is not open.
+        if self.starts_at is None or self.ends_at is None or not self.starts_at <= now < self.ends_at:
             raise Rejected(Reason.OUTSIDE_WINDOW, "the deployment's window is not open")
 
 

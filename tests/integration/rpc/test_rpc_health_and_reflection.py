@@ -1,4 +1,4 @@
-"""What anybody may ask without a token: is it serving, and what does it offer."""
+"""What anybody may ask without a token, is it serving, and with any token: what does it offer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from overt.api.detect.v1 import detect_pb2_grpc
+from overt.permissions import Role
 from overt.rpc import RpcServer, connect
+from overt.rpc.health import MOST_WATCHERS
 from overt.testing.rpc import Tokens
 
 pytestmark = pytest.mark.integration
@@ -30,11 +32,13 @@ class Detect(detect_pb2_grpc.DetectServicer):
 
 
 @contextlib.asynccontextmanager
-async def started() -> AsyncIterator[tuple[RpcServer, grpc.aio.Channel]]:
-    server = RpcServer("127.0.0.1:0", verifier=Tokens().verifier)
+async def started(role: Role | None = None) -> AsyncIterator[tuple[RpcServer, grpc.aio.Channel]]:
+    tokens = Tokens()
+    server = RpcServer("127.0.0.1:0", verifier=tokens.verifier)
     detect_pb2_grpc.add_DetectServicer_to_server(Detect(), server.grpc)
     address = await server.start()
-    async with connect(address) as channel:
+    token = None if role is None else lambda: tokens.of(role)
+    async with connect(address, token=token) as channel:
         yield server, channel
     await server.stop(0)
 
@@ -98,7 +102,7 @@ async def test_watching_does_not_hold_up_a_stop() -> None:
 
 
 async def test_reflection_tells_services_and_their_messages() -> None:
-    async with started() as (_, channel):
+    async with started(Role.SERVICE_GATEWAY) as (_, channel):
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         requests = [
             reflection_pb2.ServerReflectionRequest(list_services=""),
@@ -112,3 +116,31 @@ async def test_reflection_tells_services_and_their_messages() -> None:
     }
     file = FileDescriptorProto.FromString(files.file_descriptor_response.file_descriptor_proto[0])
     assert [method.name for method in file.service[0].method] == ["Analyse", "Enrol", "Describe"]
+
+
+async def test_reflection_asks_for_a_token() -> None:
+    async with started() as (_, channel):
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call.read()
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_watchers_without_a_token_are_bounded() -> None:
+    async with started() as (_, channel):
+        watchers = [watch(channel, "") for _ in range(MOST_WATCHERS)]
+        for watcher in watchers:
+            await watcher.read()
+        one_more = watch(channel, "")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await one_more.read()
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await status(channel, "") == Status.NOT_SERVING
+        watchers[0].cancel()
+        async with asyncio.timeout(5):
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await watch(channel, "").read()
+                    break
+                await asyncio.sleep(0.01)

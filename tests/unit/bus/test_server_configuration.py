@@ -7,6 +7,7 @@ import re
 import pytest
 from overt.bus import password_variable, server_config, server_password
 from overt.bus.access import access_of
+from overt.bus.steward import deployment_streams
 from overt.errors import Fatal
 from overt.subjects import MAX_MESSAGE_BYTES, Service
 
@@ -60,6 +61,12 @@ def test_monitoring_is_off_unless_asked_for() -> None:
     assert "http" not in server_config(store_dir="/data")
     assert 'http: "127.0.0.1:8222"' in server_config(store_dir="/data", monitor_port=8222)
     assert 'http: "[::1]:8222"' in server_config(store_dir="/data", host="::1", monitor_port=8222)
+
+
+def test_there_is_room_for_many_deployments() -> None:
+    (room,) = re.findall(r"max_file_store: (\d+)", server_config(store_dir="/data"))
+    reserved = sum(config["max_bytes"] for config in deployment_streams("dep-1"))
+    assert int(room) > 1000 * reserved
 
 
 def test_only_alerts_creates_and_erases() -> None:

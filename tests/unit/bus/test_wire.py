@@ -10,7 +10,7 @@ from overt.bus import Change, Delivery, Stored
 from overt.bus.connection import _next_server
 from overt.bus.consumer import Redelivery, dead_letter, dead_subject
 from overt.bus.streams import parsed_time
-from overt.bus.wire import checked_subject, decoded, encoded, error_headers, raise_error_of, what_of
+from overt.bus.wire import checked_pattern, checked_subject, decoded, encoded, error_headers, raise_error_of, what_of
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import MAX_MESSAGE_BYTES
@@ -81,6 +81,18 @@ def test_what_of_names_no_deployment() -> None:
 @pytest.mark.parametrize("subject", ["overt.search.dep-1", "$KV.b.k", "$O.list_d.M.YWI="])
 def test_subjects_that_are_fine(subject: str) -> None:
     assert checked_subject(subject) == subject
+
+
+@pytest.mark.parametrize("pattern", [">", "overt.status.>", "overt.alert.d.*.record", "a"])
+def test_patterns_that_are_fine(pattern: str) -> None:
+    assert checked_pattern(pattern) == pattern
+
+
+@pytest.mark.parametrize("pattern", ["", "a.>.b", "a.b*", "a..b", "a b", ".>", "a.", "a\r\nSUB x"])
+def test_patterns_that_are_not(pattern: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        checked_pattern(pattern)
+    assert caught.value.reason is Reason.BAD_FIELD
 
 
 def test_a_dead_letter_lies_beside_its_kind() -> None:

@@ -90,7 +90,7 @@ def test_a_frame_shows_its_size_and_never_its_bytes() -> None:
     for thing in (
         Probe(b"template", NOW),
         FoundFace(1, Box(0, 0, 1, 1), b"template"),
-        Pictures(b"x", b"y", Box(0, 0, 1, 1)),
+        Pictures(b"x", b"y", Box(0, 0, 1, 1), Box(0, 0, 1, 1)),
     ):
         assert "template" not in repr(thing)
         assert "b'x'" not in repr(thing)
@@ -210,7 +210,9 @@ def test_an_ended_tracks_sighting_is_destroyed_with_it() -> None:
     tracks.follow(StreamId("one"))
     tracks.observe([_face(1)])
     frame = frames.enter()
-    exhibit = Exhibit(Pictures(b"c", b"s", Box(0, 0, 1, 1)), frame=frame.life.hold(), track=tracks[1].hold())
+    exhibit = Exhibit(
+        Pictures(b"c", b"s", Box(0, 0, 1, 1), Box(0, 0, 1, 1)), frame=frame.life.hold(), track=tracks[1].hold()
+    )
     frame.let_go(Fate(FrameClass.NO_MATCH))
     sighting = Sighting(exhibit, Probe(b"t", NOW), deadline=1, on_end=lambda ended: None)
     tracks[1].sighting = sighting
@@ -226,7 +228,7 @@ def test_an_ended_tracks_sighting_is_destroyed_with_it() -> None:
 
 def test_a_search_gets_the_first_shot_and_the_newest_and_never_more_than_eight() -> None:
     hold = OpenBook(FRAME_ORDER).enter()
-    exhibit = Exhibit(Pictures(b"c", b"s", Box(0, 0, 1, 1)), frame=hold, track=hold)
+    exhibit = Exhibit(Pictures(b"c", b"s", Box(0, 0, 1, 1), Box(0, 0, 1, 1)), frame=hold, track=hold)
     shots = [Probe(b"t", NOW + timedelta(seconds=i)) for i in range(20)]
     sighting = Sighting(exhibit, shots[0], deadline=1, on_end=lambda ended: None)
     for shot in shots[1:]:

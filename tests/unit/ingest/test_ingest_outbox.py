@@ -47,7 +47,9 @@ class Stage:
         self.outbox = BusOutbox(bus, clock=LoopClock())  # type: ignore[arg-type]  # of the bus only `append` is used
 
     def post(self, name: str, size: int = 100) -> None:
-        exhibit = Exhibit(Pictures(b"c", b"s", Box(0, 0, 1, 1)), frame=self.frames.enter(), track=self.tracks.enter())
+        exhibit = Exhibit(
+            Pictures(b"c", b"s", Box(0, 0, 1, 1), Box(0, 0, 1, 1)), frame=self.frames.enter(), track=self.tracks.enter()
+        )
         exhibit.sealed()
         self.outbox.post(SealedEvidence(name, f"{name}/t", "dep", "cam", bytes(size)), exhibit)
 

@@ -27,6 +27,9 @@ MARGIN = 0.35
 CROP_MARGIN = 0.45
 """As much as people need to see to compare two faces."""
 
+LEAST_MARGIN = 0.15
+"""What is left around the face when nobody can say whether somebody else is in the picture."""
+
 CROP_SIDE_PX = 320
 SCENE_SIDE_PX = 1280
 MOST_CROP_BYTES = 64 * 1024
@@ -57,15 +60,15 @@ def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
     it, or if the pictures cannot be made small enough."""
     masked = mask(bgr, alerted=alerted, others=others)
     height, width = masked.shape[:2]
-    crop = _around(alerted, CROP_MARGIN, width, height).of(masked)
+    part = _around(alerted, CROP_MARGIN, width, height)
+    crop = part.of(masked)
     if not crop.size:
         raise Rejected(Reason.BAD_MESSAGE, "a face outside of its picture")
-    scale = min(1.0, SCENE_SIDE_PX / max(width, height))
-    scene_jpeg, scale = _fitting(masked, scale, MOST_SCENE_BYTES)
-    crop_jpeg, _ = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
+    scene_jpeg, scale = _fitting(masked, min(1.0, SCENE_SIDE_PX / max(width, height)), MOST_SCENE_BYTES)
+    crop_jpeg, crop_scale = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
     masked.fill(0)
-    face = Box(*(value * scale for value in (alerted.x, alerted.y, alerted.width, alerted.height)))
-    return Pictures(crop_jpeg, scene_jpeg, face)
+    in_crop = Box(alerted.x - part.left, alerted.y - part.top, alerted.width, alerted.height)
+    return Pictures(crop_jpeg, scene_jpeg, _scaled(alerted, scale), _scaled(in_crop, crop_scale))
 
 
 def mask(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> BGR:
@@ -82,12 +85,41 @@ def mask(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> BGR:
     return masked
 
 
+def mask_more(pictures: Pictures, *, in_scene: Iterable[Box], in_crop: Iterable[Box]) -> Pictures:
+    """The same pictures with more faces blocked out."""
+    scene = mask(decode(pictures.scene), alerted=pictures.face, others=in_scene)
+    crop = mask(decode(pictures.crop), alerted=pictures.face_in_crop, others=in_crop)
+    scene_jpeg, scale = _fitting(scene, 1.0, MOST_SCENE_BYTES)
+    crop_jpeg, crop_scale = _fitting(crop, 1.0, MOST_CROP_BYTES)
+    return Pictures(crop_jpeg, scene_jpeg, _scaled(pictures.face, scale), _scaled(pictures.face_in_crop, crop_scale))
+
+
+def mask_all(pictures: Pictures) -> Pictures:
+    """Nothing is left but the alerted face and a little around it."""
+    made = []
+    for jpeg, face in ((pictures.scene, pictures.face), (pictures.crop, pictures.face_in_crop)):
+        picture = decode(jpeg)
+        height, width = picture.shape[:2]
+        own = _around(face, LEAST_MARGIN, width, height)
+        flat = np.full_like(picture, 128)
+        own.of(flat)[:] = own.of(picture)
+        made.append(bytes(simplejpeg.encode_jpeg(flat, _QUALITIES[0], "BGR", "420")))
+    return Pictures(made[1], made[0], pictures.face, pictures.face_in_crop)
+
+
 def shrink(pictures: Pictures, most_bytes: int) -> Pictures:
     """The same with a scene of at most `most_bytes`. Rejected(MESSAGE_TOO_LARGE) if nothing could be recognised."""
-    scene = np.asarray(simplejpeg.decode_jpeg(pictures.scene, "BGR"), dtype=np.uint8)
-    jpeg, scale = _fitting(scene, _SHRINK, most_bytes)
-    face = pictures.face
-    return Pictures(pictures.crop, jpeg, Box(*(v * scale for v in (face.x, face.y, face.width, face.height))))
+    jpeg, scale = _fitting(decode(pictures.scene), _SHRINK, most_bytes)
+    return Pictures(pictures.crop, jpeg, _scaled(pictures.face, scale), pictures.face_in_crop)
+
+
+def decode(jpeg: bytes) -> BGR:
+    """One of our own."""
+    return np.asarray(simplejpeg.decode_jpeg(jpeg, "BGR"), dtype=np.uint8)
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
 
 
 def _around(box: Box, margin: float, width: int, height: int) -> _Pixels:

@@ -13,13 +13,14 @@ from overt.reasons import Reason
 from overt.telemetry import current_traceparent
 from overt.wire import to_timestamp
 
+from overt_ingest.adapters.checking import check
 from overt_ingest.adapters.masking import develop, shrink
 from overt_ingest.adapters.pixels import off_loop
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import FoundFace
 from overt_ingest.domain.frame import Picture
 from overt_ingest.domain.sighting import Pictures
-from overt_ingest.ports import Finding, SealedEvidence
+from overt_ingest.ports import FaceFinder, Finding, SealedEvidence
 
 MOST_EVIDENCE_BYTES = 512 * 1024
 # What sealing adds (48 bytes) and the envelope's own fields (ids, 200 bytes at most).
@@ -29,12 +30,14 @@ _ENVELOPE_BYTES = 512
 class SealingStudio:
     """For one camera. Seals to its deployment's public key; ingest cannot open what it has sealed."""
 
-    def __init__(self, spec: CameraSpec) -> None:
+    def __init__(self, spec: CameraSpec, finder: FaceFinder) -> None:
         self._spec = spec
+        self._finder = finder
 
     async def develop(self, picture: Picture, faces: Sequence[FoundFace], alerted: FoundFace) -> Pictures:
         others = [face.box for face in faces if face is not alerted]
-        return await off_loop(lambda: develop(picture.bgr(), alerted=alerted.box, others=others))
+        pictures = await off_loop(lambda: develop(picture.bgr(), alerted=alerted.box, others=others))
+        return await check(pictures, self._finder)
 
     async def seal(self, pictures: Pictures, finding: Finding) -> SealedEvidence:
         spec, verdict = self._spec, finding.verdict

@@ -28,11 +28,12 @@ _UNCONFIRMED_TRACK = Fate(TrackClass.UNCONFIRMED)
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """JPEGs in which every other face is blocked out, and where the face is in the scene."""
+    """JPEGs in which every other face is blocked out, and where the alerted one is in each of them."""
 
     crop: bytes = field(repr=False)
     scene: bytes = field(repr=False)
     face: Box
+    face_in_crop: Box
 
 
 class Exhibit:

@@ -1,0 +1,62 @@
+"""Asks detect about pictures that are no camera's, on a stream that lasts for one question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc.aio
+from overt.api.detect.v1 import detect_pb2 as pb
+from overt.api.detect.v1 import detect_pb2_grpc as pb_grpc
+from overt.errors import OvertError
+from overt.reasons import Reason
+from overt.telemetry import current_traceparent
+from overt.wire import to_timestamp
+
+from overt_ingest.domain.deployments import CameraSpec
+from overt_ingest.domain.faces import Away, Box
+
+ANSWER_DEADLINE_S = 1.0
+"""Of all pictures of one question. It takes 0.1 s; a sighting is over after 1 s in any case."""
+
+
+class DetectFinder:
+    """See the port `FaceFinder`. The zone is one where nobody is: nothing in these pictures is templated."""
+
+    def __init__(self, channel: grpc.aio.Channel, spec: CameraSpec) -> None:
+        self._stub: Any = pb_grpc.DetectStub(channel)
+        self._spec = spec
+
+    async def find(self, jpegs: Sequence[bytes]) -> list[list[Box]]:
+        call = None
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                call = self._stub.Analyse()
+                await call.write(pb.AnalyseRequest(opening=self._opening()))
+                return [await _ask(call, number, jpeg) for number, jpeg in enumerate(jpegs, start=1)]
+        except TimeoutError:
+            raise Away(Reason.DEADLINE) from None
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, OvertError):
+            raise Away(Reason.DETECT_AWAY) from None
+        finally:
+            if call is not None:
+                call.cancel()
+
+    def _opening(self) -> pb.Opening:
+        opening = pb.Opening(deployment=self._spec.deployment, camera=self._spec.camera)
+        for x, y in ((0.0, 0.0), (1e-6, 0.0), (0.0, 1e-6)):
+            opening.zone.add(x=x, y=y)
+        return opening
+
+
+async def _ask(call: Any, number: int, jpeg: bytes) -> list[Box]:
+    frame = pb.FrameToAnalyse(
+        sequence=number, captured_at=to_timestamp(datetime.now(UTC)), jpeg=jpeg, traceparent=current_traceparent()
+    )
+    await call.write(pb.AnalyseRequest(frame=frame))
+    reply = await call.read()
+    if not isinstance(reply, pb.AnalyseReply) or reply.sequence != number or reply.rejected:
+        raise Away(Reason.DETECT_AWAY)
+    return [Box(face.box.x, face.box.y, face.box.width, face.box.height) for face in reply.faces]
