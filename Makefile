@@ -53,7 +53,7 @@ lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	@$(LOCK) pyproject.toml -o requirements.lock
 
 bench: $(STAMP) ## figures: search latency and recall of the list index
-	@$(BIN)/python -m pytest -m bench tests/bench
+	@$(BIN)/python -m pytest -q -s -m bench tests/bench
 
 soak: $(STAMP) ## memory of every service over ten minutes (MINUTES=10)
 	@$(BIN)/python -m overt_lab.soak --minutes $(or $(MINUTES),10)

@@ -78,7 +78,7 @@ class LoginCodes:
     async def redeem(self, code: str) -> Role:
         """The role the code stands for. Rejected(CODE_INVALID), always in the same words, if it does not work."""
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._redeem, sha256(code.encode()).hexdigest())
+            return await asyncio.to_thread(self._redeem, _digest(code))
 
     def _redeem(self, digest: str) -> Role:
         found = [known for known in self._read() if hmac.compare_digest(known.digest, digest)]
@@ -114,6 +114,11 @@ class LoginCodes:
         except OSError as error:
             raise Retryable("login codes cannot be read at the moment") from error
         return [code for code in map(_parse, lines) if code is not None]
+
+
+def _digest(code: str) -> str:
+    # JSON can hold halves of characters, which have no bytes; no code has any.
+    return sha256(code.encode(errors="replace")).hexdigest()
 
 
 def _parse(line: str) -> _Code | None:

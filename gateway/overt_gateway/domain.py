@@ -20,6 +20,8 @@ UNAUTHORISED = "unauthorised: development"
 
 LONGEST_WINDOW = timedelta(hours=24)
 DEFAULT_WINDOW = timedelta(hours=5)
+LONGEST_AHEAD = timedelta(days=366)
+"""A camera's token is good until the window closes: a window in decades would make one for decades."""
 MOST_CAMERAS = 64
 
 _ID_LENGTH = 40
@@ -121,6 +123,8 @@ class Deployment:
 def window(now: datetime, starts_at: datetime | None, ends_at: datetime | None) -> tuple[datetime, datetime]:
     """The window asked for, completed: now to five hours later. Rejected(BAD_FIELD) if it cannot be run."""
     starts = starts_at or now
+    if starts - now > LONGEST_AHEAD:
+        raise Rejected(Reason.BAD_FIELD, f"a window starts at most {LONGEST_AHEAD.days} days from now")
     ends = ends_at or starts + DEFAULT_WINDOW
     if ends <= starts:
         raise Rejected(Reason.BAD_FIELD, "ends_at must be after starts_at")

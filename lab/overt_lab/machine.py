@@ -303,6 +303,7 @@ def _check_free(doors: Mapping[str, str]) -> None:
                 probe = held.enter_context(socket.socket(family, kind, protocol))
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(where)
+                probe.listen()  # with SO_REUSEADDR only a listener keeps the other door from the same port
             except OSError as error:
                 why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
                 raise Fatal(

@@ -21,6 +21,7 @@ from overt_lab.archive import COLUMNS, ListImage
 MAX_IMAGE_BYTES = 8 * 1024 * 1024  # the gateway takes no larger picture
 BATCH_IMAGES = 50
 BATCH_BYTES = 32 * 1024 * 1024  # half of what the gateway takes in one body
+_FORMULA = ("=", "+", "-", "@")
 _MANDATORY = tuple(c for c in COLUMNS if c != "under_18")
 
 
@@ -62,11 +63,16 @@ class Refused:
     def as_cells(self) -> dict[str, Any]:
         return {
             "row": self.row.number,
-            "image": self.row.fields.get("image", ""),
-            "subject_ref": self.row.fields.get("subject_ref", ""),
+            "image": _harmless(self.row.fields.get("image", "")),
+            "subject_ref": _harmless(self.row.fields.get("subject_ref", "")),
             "reason": self.reason,
-            "message": self.message,
+            "message": _harmless(self.message),
         }
+
+
+def _harmless(cell: str) -> str:
+    """A spreadsheet runs what begins like a formula; an apostrophe makes it text (OWASP, CSV injection)."""
+    return f"'{cell}" if cell.lstrip().startswith(_FORMULA) else cell
 
 
 REFUSED_COLUMNS = ("row", "image", "subject_ref", "reason", "message")

@@ -81,13 +81,14 @@ def deployment(
     deployment_id: str = DEPLOYMENT,
     ends_at: datetime | None = None,
 ) -> control.Deployment:
-    """As the gateway writes it."""
+    """As the gateway writes it, its window open for whatever clock a test has."""
     return control.Deployment(
         deployment_id=deployment_id,
         state=state,
         threshold=threshold,
         sealing_public_key=public_key or sealing.generate_key_pair()[1],
-        ends_at=to_timestamp(ends_at) if ends_at else None,
+        starts_at=to_timestamp(datetime(2000, 1, 1, tzinfo=UTC)),
+        ends_at=to_timestamp(ends_at or datetime(2100, 1, 1, tzinfo=UTC)),
     )
 
 

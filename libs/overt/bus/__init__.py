@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from overt.bus.config import password_variable, server_config, server_password
-from overt.bus.connection import BusAddress
 from overt.bus.nats import BusSettings, NatsBus, connect
+from overt.bus.opening import BusAddress
 from overt.bus.port import (
     Bus,
     Change,

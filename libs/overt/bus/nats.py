@@ -11,11 +11,12 @@ from typing import Final, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from overt.bus.connection import ApiError, BusAddress, Connection, open_connection
+from overt.bus.connection import ApiError, Connection
 from overt.bus.consumer import Consumer, Redelivery
 from overt.bus.core import Listener, Server
 from overt.bus.kv import NatsKeyValue
 from overt.bus.objects import NatsObjectStore
+from overt.bus.opening import BusAddress, open_connection
 from overt.bus.port import Bus, Delivery, Handler, P, Payload, Rep, Req, Stored, Subscription
 from overt.bus.steward import NatsSteward
 from overt.bus.streams import newest, newest_of_every

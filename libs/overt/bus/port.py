@@ -142,7 +142,7 @@ class Steward(Protocol):
         """A deployment's streams and its object store."""
 
     async def purge_stream(self, spec: StreamSubject, deployment: str) -> None:
-        """Every message, its bytes on disk too. The stream stays."""
+        """Every message; the server unlinks the files within moments of its answer. The stream stays."""
 
     async def delete_stream(self, spec: StreamSubject, deployment: str) -> None:
         """Purged, then removed."""
@@ -151,7 +151,7 @@ class Steward(Protocol):
         """The object store, purged, then removed."""
 
     async def erase(self, spec: StreamSubject, deployment: str, sequence: int) -> None:
-        """One message, overwritten on disk."""
+        """One message, overwritten on disk before this returns."""
 
 
 class Bus(Protocol):

@@ -56,13 +56,16 @@ class SeenFrame:
 
 @dataclass
 class FakeDetect(detect_pb2_grpc.DetectServicer):
-    """`find` says which faces are in a frame; a whole AnalyseReply may be given instead."""
+    """`find` says which faces are in a frame; a whole AnalyseReply may be given instead. `find_again` is asked when
+    ingest has its masking checked: on a stream whose zone is nowhere."""
 
     find: Callable[[detect.FrameToAnalyse], Faces | detect.AnalyseReply] = lambda frame: []
+    find_again: Callable[[detect.FrameToAnalyse], Faces] = lambda frame: []
     epoch: str = field(default_factory=new_epoch)
     model_digest: str = "fake-model"
     frames: list[SeenFrame] = field(default_factory=list)
     openings: list[detect.Opening] = field(default_factory=list)
+    questions: int = 0
     answering: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: it holds on to the next frame."""
 
@@ -75,17 +78,28 @@ class FakeDetect(detect_pb2_grpc.DetectServicer):
     async def Analyse(  # noqa: N802
         self, request_iterator: AsyncIterator[detect.AnalyseRequest], context: Any
     ) -> AsyncIterator[detect.AnalyseReply]:
+        question = False
         async for request in request_iterator:
             if request.WhichOneof("what") == "opening":
-                self.openings.append(request.opening)
+                question = _is_nowhere(request.opening)
+                if not question:
+                    self.openings.append(request.opening)
                 continue
             frame = request.frame
+            if question:
+                self.questions += 1
+                yield detect.AnalyseReply(sequence=frame.sequence, faces=self.find_again(frame))
+                continue
             self.frames.append(_seen(frame))
             await self.answering.wait()
             found = self.find(frame)
             reply = found if isinstance(found, detect.AnalyseReply) else detect.AnalyseReply(faces=found)
             reply.sequence = frame.sequence
             yield reply
+
+
+def _is_nowhere(opening: detect.Opening) -> bool:
+    return bool(opening.zone) and all(corner.x < 1e-3 and corner.y < 1e-3 for corner in opening.zone)
 
 
 def _seen(frame: detect.FrameToAnalyse) -> SeenFrame:

@@ -185,9 +185,9 @@ async def test_erasing_takes_the_bytes_off_the_disk(own_server: NatsServer) -> N
         assert not _on_disk(own_server, b"FIRST-EVIDENCE")
         assert _on_disk(own_server, b"SECOND-EVIDENCE")
         await alerts.steward.purge_stream(EVIDENCE, "dep-1")
-        assert not _on_disk(own_server, b"SECOND-EVIDENCE")
+        await _until(lambda: not _on_disk(own_server, b"SECOND-EVIDENCE"), seconds=2)
         await alerts.steward.delete_objects("dep-1")
-        assert not _on_disk(own_server, b"SEALED-LIST")
+        await _until(lambda: not _on_disk(own_server, b"SEALED-LIST"), seconds=2)
     finally:
         for bus in (alerts, ingest, match):
             await bus.close()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from overt.errors import Fatal
 from overt.permissions import Role
+from overt_gateway import server as gateway_server
 from overt_gateway.doorkeeping import MAX_HEADER_BYTES
 from overt_gateway.server import HttpServer
 from overt_gateway.testing import FakePeers
@@ -179,3 +180,46 @@ async def test_an_upload_larger_than_is_taken_ends_early(tmp_path: Path) -> None
                 assert answer.json()["reason"] == "message_too_large"
             assert sent < 120
             assert (await client.get("/v1/me")).status_code == 200
+
+
+async def _closed(reader: asyncio.StreamReader, within: float = 5) -> bool:
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(within):
+            while await reader.read(65536):
+                pass
+            return True
+    return False
+
+
+async def test_who_connects_and_says_nothing_shuts_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_server._Impatient, "head_seconds", 0.3)
+    monkeypatch.setattr(gateway_server, "MAX_CONNECTIONS", 4)
+    app, _ = build_web_app(FakePeers().parts())
+    async with running(HttpServer(app, "127.0.0.1:0")) as url:
+        port = int(url.rpartition(":")[2])
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        silent[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ")
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{url}/healthz")).status_code == 503
+        for reader, _writer in silent:
+            assert await _closed(reader)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{url}/healthz")).status_code == 200
+        for _reader, writer in silent:
+            writer.close()
+
+
+async def test_a_second_head_that_never_ends_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_server._Impatient, "head_seconds", 0.3)
+    app, _ = build_web_app(FakePeers().parts())
+    async with running(HttpServer(app, "127.0.0.1:0")) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        for _ in range(2):
+            writer.write(request)
+            assert (await reader.readuntil(b'"alive"}')).startswith(b"HTTP/1.1 200")
+        # Idle between requests is another thing: that may last KEEP_ALIVE_S.
+        await asyncio.sleep(0.5)
+        writer.write(request[:-2])
+        assert await _closed(reader)
+        writer.close()

@@ -93,7 +93,7 @@ async def test_a_wrong_password_and_a_dead_address_are_told_without_the_url(
         await ingest.put(buses.gateway, control.Deployment.STATE_ACTIVE, cameras=cameras)
         for camera in ("wrong", "dead"):
             await ingest.sight(pb.CameraStatus.SIGHT_BLIND, reason="source_lost", camera=camera)
-        await until(lambda: '"camera_failed"' in ingest.log)
+        await ingest.sight(pb.CameraStatus.SIGHT_BLIND, reason="bad_field", camera="file")
         assert ingest.process is not None
         assert ingest.process.poll() is None
         assert ingest.detect.frames == []

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from overt.api.match.v1.match_pb2 import SearchRequest
 from overt.bus import Change, Delivery, Stored
-from overt.bus.connection import _next_server
 from overt.bus.consumer import Redelivery, dead_letter, dead_subject
+from overt.bus.opening import _next_server
 from overt.bus.streams import parsed_time
 from overt.bus.wire import checked_pattern, checked_subject, decoded, encoded, error_headers, raise_error_of, what_of
 from overt.errors import Rejected, Retryable

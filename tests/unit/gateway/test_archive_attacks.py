@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import stat
+import struct
 import tarfile
 import tracemalloc
 import zipfile
@@ -159,6 +160,71 @@ def test_a_tar_header_that_claims_the_moon(monkeypatch: pytest.MonkeyPatch) -> N
     long_name.type = tarfile.GNUTYPE_LONGNAME
     long_name.size = 1 << 33
     assert reason_of(gzip.compress(long_name.tobuf() + bytes(64 * 1024 * 1024))) == "bad_archive"
+
+
+def test_a_zip_of_nothing_but_entries_is_refused_before_each_is_an_object() -> None:
+    entry = b"PK\x01\x02" + bytes(6) + b"\0\0" + bytes(16) + b"\x01\0" + bytes(16) + b"a"
+    count = 20_000
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, count * len(entry), 30, 0)
+    bomb = b"PK\x03\x04" + bytes(26) + count * entry + end
+    tracemalloc.start()
+    assert reason_of(bomb) == "bad_archive"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1024 * 1024
+
+
+def _member(kind: bytes, size: int, content: bytes = b"") -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def _pax(text: bytes) -> bytes:
+    """A record says how long it is, its own length included."""
+    length = len(text) + 2
+    while length != len(b"%d " % length) + len(text) + 1:
+        length += 1
+    return b"%d %s\n" % (length, text)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        _member(tarfile.XHDTYPE, 8 << 20, bytes(8 << 20)),
+        _member(tarfile.GNUTYPE_LONGNAME, 8 << 20, b"a" * (8 << 20)),
+        _member(tarfile.XGLTYPE, 2048, _pax(b"comment=" + b"a" * 2034)),
+        3 * _member(tarfile.XGLTYPE, 500, _pax(b"comment=" + b"a" * 487)),
+        _member(tarfile.GNUTYPE_SPARSE, 8 << 20, bytes(8 << 20)),
+        _member(
+            tarfile.XHDTYPE,
+            len(sparse := _pax(b"GNU.sparse.major=1") + _pax(b"GNU.sparse.minor=0")),
+            sparse,
+        )
+        + _member(tarfile.REGTYPE, 8 << 20, b"1000000\n" + b"1\n" * (4 << 20)),
+        _member(tarfile.XHDTYPE, -1),
+    ],
+    ids=["pax", "long name", "global", "globals", "sparse", "pax sparse", "negative"],
+)
+def test_what_a_tar_library_reads_before_it_says_a_word_is_bounded(headers: bytes) -> None:
+    bomb = gzip.compress(headers + _member(tarfile.REGTYPE, 0) + bytes(1024))
+    tracemalloc.start()
+    assert reason_of(bomb) in {"bad_archive", "unsafe_path"}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 1024 * 1024
+
+
+def test_long_and_foreign_names_in_every_kind_of_tar() -> None:
+    name = "liste/" + "ü" * 60 + "/" + "b" * 120 + ".jpg"
+    for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz", format=kind, pax_headers={"comment": "of a commit"}) as made:
+            for n in range(3):
+                info = tarfile.TarInfo(f"{n}/{name}")
+                info.size = 1
+                made.addfile(info, io.BytesIO(b"x"))
+        assert unpack(buffer.getvalue()) == {f"{n}/{name}": b"x" for n in range(3)}
 
 
 @both

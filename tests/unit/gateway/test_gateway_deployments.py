@@ -119,6 +119,12 @@ async def test_windows_that_cannot_be(
     assert what in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("starts_at", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", "2150-01-01T00:00:00Z"])
+async def test_a_window_is_not_in_another_age(client: httpx.AsyncClient, peers: FakePeers, starts_at: str) -> None:
+    answer = await _create(client, peers, starts_at=starts_at)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "bad_field")
+
+
 @pytest.mark.parametrize("threshold", [0.19, 0.91, "NaN", "Infinity", None])
 async def test_thresholds_out_of_bounds(client: httpx.AsyncClient, peers: FakePeers, threshold: object) -> None:
     assert (await _create(client, peers, threshold=threshold)).status_code == 422

@@ -97,6 +97,22 @@ async def test_a_body_that_stops_arriving_is_given_up() -> None:
     assert refused.value.status_code == 408
 
 
+async def test_a_body_that_arrives_drop_by_drop_is_given_up() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def drop() -> Message:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    bounded = BoundedBody(app, limit_of=lambda path: 10_000, idle_seconds=0.05)
+    with pytest.raises(BodyRefused) as refused:
+        async with asyncio.timeout(5):
+            await bounded({"type": "http", "path": "/", "headers": []}, drop, None)  # type: ignore[arg-type]
+    assert refused.value.reason == "deadline"
+
+
 async def test_what_nobody_expected_is_opaque(
     client: httpx.AsyncClient, peers: FakePeers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

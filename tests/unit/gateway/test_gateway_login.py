@@ -75,6 +75,12 @@ async def test_bodies_that_are_no_login(client: httpx.AsyncClient, body: object)
     assert answer.status_code == 422
 
 
+async def test_half_a_character_is_a_wrong_code_like_any_other(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await client.post("/v1/login", content=rb'{"code": "\ud800"}', headers=headers)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "code_invalid")
+
+
 async def test_the_code_is_never_echoed(client: httpx.AsyncClient) -> None:
     for body in ({"code": "topsecret" * 40}, {"code": ["topsecret"]}, {"codes": "topsecret"}):
         assert "topsecret" not in (await client.post("/v1/login", json=body)).text

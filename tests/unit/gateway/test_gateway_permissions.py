@@ -118,6 +118,15 @@ async def test_a_token_for_one_deployment_opens_no_other(
     assert len((await client.get("/v1/deployments", headers=here)).json()["deployments"]) == 1
 
 
+async def test_a_token_for_one_deployment_creates_no_other(client: httpx.AsyncClient, peers: FakePeers) -> None:
+    bound = peers.headers(Role.APPLICANT, deployment="mine")
+    for asked in ({"name": "Another", "id": "another"}, {"name": "mine"}):
+        refused = await client.post("/v1/deployments", json=asked, headers=bound)
+        assert (refused.status_code, refused.json()["reason"]) == (403, "not_allowed")
+    made = await client.post("/v1/deployments", json={"name": "Mine", "id": "mine"}, headers=bound)
+    assert made.status_code == 201
+
+
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "TRACE"])
 async def test_other_methods_are_refused(method: str, client: httpx.AsyncClient) -> None:
     answer = await client.request(method, "/v1/deployments")

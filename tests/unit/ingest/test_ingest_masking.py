@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,11 +16,12 @@ from overt.crypto import sealing
 from overt.errors import Rejected
 from overt.ids import alert_id
 from overt.reasons import Reason
+from overt_ingest.adapters.checking import check
 from overt_ingest.adapters.masking import MARGIN, MOST_CROP_BYTES, MOST_SCENE_BYTES, SCENE_SIDE_PX, develop, mask
 from overt_ingest.adapters.pixels import JpegPicture, VideoPicture, pushed_picture, wire_picture
 from overt_ingest.adapters.studio import MOST_EVIDENCE_BYTES, SealingStudio
 from overt_ingest.domain.deployments import CameraSpec
-from overt_ingest.domain.faces import Box, Decision, FoundFace, Verdict
+from overt_ingest.domain.faces import Away, Box, Decision, FoundFace, Verdict
 from overt_ingest.ports import Finding
 
 pytestmark = pytest.mark.unit
@@ -98,6 +100,71 @@ def test_a_face_that_is_not_in_the_picture_is_refused() -> None:
         develop(noise(100, 100), alerted=Box(500, 500, 10, 10), others=[])
 
 
+# The masking is checked
+
+
+def _pictures(width: int = 1920, height: int = 1080) -> Pictures:
+    return develop(noise(width, height), alerted=Box(300, 200, 90, 120), others=[])
+
+
+async def test_a_clean_scene_is_looked_at_from_every_side_and_left_alone() -> None:
+    pictures, finder = _pictures(), Finder([[Box(200, 133, 60, 80)], [Box(100, 66, 30, 40)]])
+    assert await check(pictures, finder) is pictures
+    assert finder.asked == [[(1280, 720), (640, 360), (960, 720), (960, 720), (171, 228)]]
+
+
+async def test_somebody_who_was_missed_is_blocked_out_wherever_he_is_seen() -> None:
+    pictures = _pictures()
+    scene = simplejpeg.decode_jpeg(pictures.scene, "BGR").astype(int)
+    finder = Finder(
+        [[Box(1000, 500, 40, 50)], [Box(350, 100, 10, 12)], [], [Box(400, 600, 30, 30)], [Box(140, 30, 20, 25)]]
+    )
+    checked = await check(pictures, finder)
+    again = simplejpeg.decode_jpeg(checked.scene, "BGR").astype(int)
+    # The second was seen at half size, the third in the right part, which begins at 320.
+    for x, y, width, height in ((1000, 500, 40, 50), (700, 200, 20, 24), (720, 600, 30, 30)):
+        block = (slice(y, y + height), slice(x, x + width))
+        assert scene[block].std() > 20
+        assert again[block].std(axis=(0, 1)).max() < 6
+    crop = simplejpeg.decode_jpeg(checked.crop, "BGR").astype(int)
+    assert crop[32:52, 142:158].std(axis=(0, 1)).max() < 6
+    assert len(finder.asked) == 2, "and it was looked at again"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[Away(Reason.DETECT_AWAY)], [[[Box(1000, 500, 40, 50)]]] * 9, [[[Box(900, 50, 9, 9)]], Away(Reason.DEADLINE)]],
+)
+async def test_what_cannot_be_made_sure_of_is_not_shown(answers: list[list[list[Box]] | Away]) -> None:
+    checked = await check(_pictures(), finder := Finder(*answers))
+    assert len(finder.asked) <= 4
+    face = checked.face
+    scene = simplejpeg.decode_jpeg(checked.scene, "BGR").astype(int)
+    own = (slice(int(face.y), int(face.y + face.height)), slice(int(face.x), int(face.x + face.width)))
+    assert scene[own].std() > 20, "the alerted face is there"
+    scene[int(face.y - 30) : int(face.y + face.height + 30), int(face.x - 30) : int(face.x + face.width + 30)] = 128
+    assert abs(scene - 128).max() <= 2, "and nothing else"
+
+
+async def test_a_small_crop_gets_an_edge_so_that_it_can_be_looked_at() -> None:
+    pictures = develop(noise(640, 480), alerted=Box(300, 200, 20, 24), others=[])
+    assert simplejpeg.decode_jpeg_header(pictures.crop)[:2] == (46, 38)
+    finder = Finder()
+    await check(pictures, finder)
+    assert finder.asked == [[(640, 480), (64, 64)]]
+
+
+async def test_a_portrait_scene_is_cut_across() -> None:
+    finder = Finder([[], [], [], [Box(10, 10, 20, 20)]])
+    pictures = _pictures(1080, 1920)
+    before = simplejpeg.decode_jpeg(pictures.scene, "BGR").astype(int)
+    checked = await check(pictures, finder)
+    assert finder.asked[0][:4] == [(720, 1280), (360, 640), (720, 960), (720, 960)]
+    after = simplejpeg.decode_jpeg(checked.scene, "BGR").astype(int)
+    assert before[330:350, 10:30].std() > 20
+    assert after[330:350, 10:30].std(axis=(0, 1)).max() < 6
+
+
 # Evidence
 
 
@@ -108,9 +175,24 @@ def _finding(card: bytes = b"card") -> Finding:
     return Finding("track-1", verdict, NOW, NOW + timedelta(seconds=0.2))
 
 
+class Finder:
+    """Finds what it is told to, in the first pictures it is asked about."""
+
+    def __init__(self, *answers: list[list[Box]] | Away) -> None:
+        self.answers = list(answers)
+        self.asked: list[list[tuple[int, int]]] = []
+
+    async def find(self, jpegs: Sequence[bytes]) -> list[list[Box]]:
+        self.asked.append([simplejpeg.decode_jpeg_header(jpeg)[1::-1] for jpeg in jpegs])
+        answer = self.answers.pop(0) if self.answers else []
+        if isinstance(answer, Away):
+            raise answer
+        return answer + [[] for _ in range(len(jpegs) - len(answer))]
+
+
 async def test_evidence_opens_with_the_deployments_key_only_and_says_everything() -> None:
     private, public = sealing.generate_key_pair()
-    studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public))
+    studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public), Finder())
     faces = [FoundFace(1, Box(100, 100, 80, 100), b"t"), FoundFace(0, Box(300, 100, 60, 70))]
     pictures = await studio.develop(
         JpegPicture(simplejpeg.encode_jpeg(noise(640, 480), colorspace="BGR")), faces, faces[0]
@@ -138,7 +220,7 @@ async def test_evidence_opens_with_the_deployments_key_only_and_says_everything(
 
 async def test_a_large_card_makes_the_scene_smaller_and_a_huge_one_is_refused() -> None:
     _, public = sealing.generate_key_pair()
-    studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public))
+    studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public), Finder())
     pictures = develop(noise(1920, 1080), alerted=Box(900, 500, 120, 150), others=[])
     assert len(pictures.scene) > 200_000
     sealed = await studio.seal(pictures, _finding(bytes(300_000)))

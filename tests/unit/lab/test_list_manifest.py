@@ -9,7 +9,7 @@ from overt.errors import Fatal
 from overt.reasons import Reason
 from overt_lab import manifest
 from overt_lab.archive import COLUMNS, pack
-from overt_lab.manifest import Found, Row, batches, look_up, read_manifest
+from overt_lab.manifest import Found, Refused, Row, batches, look_up, read_manifest
 
 pytestmark = pytest.mark.unit
 
@@ -224,3 +224,21 @@ def test_the_rows_of_one_person_stay_together(monkeypatch: pytest.MonkeyPatch) -
 
 def test_no_rows_are_no_batch() -> None:
     assert _numbers([]) == []
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", '=HYPERLINK("http://x")'])
+def test_a_spreadsheet_runs_nothing_of_a_refused_row(cell: str) -> None:
+    row = Row(2, {"image": cell, "subject_ref": cell})
+    cells = Refused(row, "no_face", cell).as_cells()
+    assert cells["image"] == cells["subject_ref"] == cells["message"] == f"'{cell}"
+
+
+def test_what_is_no_formula_stays_as_it_is() -> None:
+    cells = Refused(Row(2, {"image": "a-b/c=d.jpg", "subject_ref": "case-2"}), "no_face", "no face").as_cells()
+    assert cells == {
+        "row": 2,
+        "image": "a-b/c=d.jpg",
+        "subject_ref": "case-2",
+        "reason": "no_face",
+        "message": "no face",
+    }

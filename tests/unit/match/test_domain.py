@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -170,6 +170,13 @@ def test_only_inside_its_window() -> None:
         with pytest.raises(Rejected) as refused:
             deployment.checked_searchable(outside)
         assert refused.value.reason is Reason.OUTSIDE_WINDOW
+
+
+@pytest.mark.parametrize("known", [{}, {"starts_at": AT}, {"ends_at": AT + timedelta(hours=1)}])
+def test_a_window_that_is_not_known_is_not_open(known: dict[str, datetime]) -> None:
+    with pytest.raises(Rejected) as refused:
+        Deployment("market", State.ACTIVE, 0.4, b"", **known).checked_searchable(AT)
+    assert refused.value.reason is Reason.OUTSIDE_WINDOW
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.2, 1.1, float("nan")])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 
 from fastapi import FastAPI, Request, Response
+from overt.errors import Rejected
+from overt.reasons import Reason
 
 from overt_gateway.auth import claims_of
 from overt_gateway.control import Control
@@ -21,7 +23,10 @@ def register(app: FastAPI, *, control: Control) -> None:
     @app.post("/v1/deployments", status_code=201, tags=_TAGS, responses=errors(401, 403, 409))
     async def create_deployment(asked: DeploymentIn, request: Request, response: Response) -> DeploymentOut:
         """A draft, with its keys and streams made."""
-        stored = await control.create(asked.to_domain(), by=claims_of(request).subject)
+        claims = claims_of(request)
+        if claims.deployment is not None and claims.deployment != asked.id:
+            raise Rejected(Reason.NOT_ALLOWED, "your token is for one deployment: it creates no other")
+        stored = await control.create(asked.to_domain(), by=claims.subject)
         tag(response, stored)
         response.headers["Location"] = f"/v1/deployments/{stored.deployment.deployment_id}"
         return DeploymentOut.of(stored.deployment)

@@ -7,7 +7,7 @@ the subject, which only ingest may publish on, and the alert id, which is a func
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -32,6 +32,10 @@ MAX_CARD_BYTES = 256 * 1024
 MAX_TEXT = 2000
 """Characters of any text of an entry. The list's own limits are below it."""
 
+EARLIEST, LATEST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Of a capture. At the ends of the calendar the cooldown cannot be added any more: one such sighting, once taken in,
+would make every later one of its entry fail."""
+
 
 def opened(subject: str, data: bytes, private_key: bytes) -> Finding:
     """The finding in a message of EVIDENCE_<deployment>, both seals opened. Rejected(BAD_MESSAGE) or
@@ -52,6 +56,8 @@ def opened(subject: str, data: bytes, private_key: bytes) -> Finding:
     first, last = from_timestamp(inner.first_captured_at), from_timestamp(inner.last_captured_at)
     if last < first:
         raise _bad("the last shot was captured before the first")
+    if not EARLIEST <= first <= last <= LATEST:
+        raise _bad("the shots were captured in another age")
     return Finding(
         evidence_id=evidence_id(alert_id, first),
         alert_id=alert_id,

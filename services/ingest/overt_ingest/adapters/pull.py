@@ -54,12 +54,13 @@ class PulledSource:
 
     async def feed(self, visit: Visit) -> None:
         """Opens the source, feeds its frames to the visit, and opens it again, 1 to 30 s later, when it ends,
-        stalls or fails. Rejected(BAD_FIELD) for a URL that is not a camera's."""
+        stalls or fails. With a URL that is no camera's the camera stays blind: files are never a source here."""
+        names = {"deployment": self._spec.deployment, "camera": self._spec.camera}
         if urlsplit(self._spec.source_url).scheme.lower() not in SCHEMES:
             visit.camera.senses.source_trouble = Reason.BAD_FIELD
-            raise Rejected(Reason.BAD_FIELD, "a source is an rtsp, rtsps, http or https URL")
+            log.error("source_refused", reason=Reason.BAD_FIELD, **names)
+            await asyncio.Event().wait()
         av.logging.set_level(None)
-        names = {"deployment": self._spec.deployment, "camera": self._spec.camera}
         pause = BACKOFF_FIRST_S
         sequence = 0
         while True:
