@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from overt.bus.config import password_variable, server_config, server_password
+from overt.bus.consumer import Redelivery
 from overt.bus.nats import BusSettings, NatsBus, connect
 from overt.bus.opening import BusAddress
 from overt.bus.port import (
@@ -28,6 +29,7 @@ __all__ = [
     "NatsBus",
     "ObjectStore",
     "Payload",
+    "Redelivery",
     "Steward",
     "Stored",
     "Subscription",

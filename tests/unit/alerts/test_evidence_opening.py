@@ -93,6 +93,14 @@ def _backwards(inner: pb.Evidence) -> None:
     inner.last_captured_at.CopyFrom(to_timestamp(AT - timedelta(seconds=1)))
 
 
+def _at(year: int) -> Callable[[pb.Evidence], None]:
+    def lie(inner: pb.Evidence) -> None:
+        for captured in (inner.first_captured_at, inner.last_captured_at):
+            captured.CopyFrom(to_timestamp(AT.replace(year=year)))
+
+    return lie
+
+
 def _card_unsealed(inner: pb.Evidence) -> None:
     inner.sealed_entry_card = SIGHTED.card().SerializeToString()
 
@@ -118,6 +126,8 @@ def _endless_text(inner: pb.Evidence) -> None:
         (lambda e: e.ClearField("first_captured_at"), Reason.BAD_MESSAGE),
         (lambda e: e.ClearField("sealed_entry_card"), Reason.BAD_MESSAGE),
         (_backwards, Reason.BAD_MESSAGE),
+        (_at(1), Reason.BAD_MESSAGE),
+        (_at(9999), Reason.BAD_MESSAGE),
         (_card_of_another, Reason.BAD_MESSAGE),
         (_card_unsealed, Reason.BAD_MESSAGE),
         (_endless_text, Reason.BAD_MESSAGE),

@@ -33,7 +33,7 @@ MAX_TEXT = 2000
 """Characters of any text of an entry. The list's own limits are below it."""
 
 EARLIEST, LATEST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""Of a capture. At the ends of the calendar the cooldown cannot be added any more: one such sighting, once taken in,
+"""Of a capture. From the first minute of the calendar no cooldown can be taken off: one such sighting, once taken in,
 would make every later one of its entry fail."""
 
 
