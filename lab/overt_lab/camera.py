@@ -16,7 +16,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from overt.api.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from overt.errors import Fatal
+from overt.errors import Fatal, Retryable
+from overt.rpc import to_overt_error
 from overt.telemetry import SpanName, current_traceparent, span
 
 Picture = NDArray[np.uint8]
@@ -92,7 +93,7 @@ class PushCamera:
                 await self._one_stream(source, started, period)
                 return self.result
             except grpc.aio.AioRpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+                if not isinstance(to_overt_error(error), Retryable):
                     raise
                 self.result.reconnects += 1
                 await asyncio.sleep(0.3)

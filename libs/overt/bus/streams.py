@@ -60,7 +60,9 @@ async def subjects_of(connection: Connection, stream: str, filtered: str) -> lis
         left = await cursor.open()
         subjects: list[str] = []
         while left > 0:
-            message = await cursor.next()
+            message = await cursor.next(idle_ends=True)
+            if message is None and cursor.idle:
+                break  # what was counted at first has been erased meanwhile
             if message is None:
                 raise Retryable(f"reading {stream} was interrupted")
             subjects.append(message.subject)
@@ -87,6 +89,7 @@ class Cursor:
         self._number = 0
         self._sequence: int | None = None
         self.heard_at = time.monotonic()
+        self.idle = False
 
     async def open(self) -> int:
         """How many messages are there to come now. Retryable if there is no such stream or no server."""
@@ -123,7 +126,9 @@ class Cursor:
         # What was delivered before the answer was written is not pending any more.
         return int(answer.get("num_pending", 0)) + int(answer.get("delivered", {}).get("consumer_seq", 0))
 
-    async def next(self) -> Msg | None:
+    async def next(self, *, idle_ends: bool = False) -> Msg | None:
+        """The next message; with `idle_ends`, None and `idle` when the server says that there is none now."""
+        self.idle = False
         while True:
             try:
                 async with asyncio.timeout(2.5 * HEARTBEAT.total_seconds()):
@@ -139,6 +144,9 @@ class Cursor:
                 return message
             last = (message.headers or {}).get("Nats-Last-Consumer")
             if last is None or int(last) != self._number:
+                return None
+            if idle_ends:
+                self.idle = True
                 return None
 
     async def _arrive(self, message: Msg) -> None:

@@ -55,6 +55,10 @@ _REASON_OF: dict[grpc.StatusCode, Reason] = {
     _Status.RESOURCE_EXHAUSTED: Reason.MESSAGE_TOO_LARGE,
 }
 
+_LOST_BY_CLIENT = "Internal error from Core"
+"""grpc.aio's own, in place of the peer's status: the peer ended a stream while a message was being written to it.
+Measured: half of the refusals of a stream whose caller writes at once."""
+
 # CANCELLED is what a call sees when its peer stops or its channel is closed under it.
 _RETRYABLE = frozenset({_Status.UNAVAILABLE, _Status.DEADLINE_EXCEEDED, _Status.CANCELLED, _Status.ABORTED})
 
@@ -65,15 +69,20 @@ def status_of(error: Rejected) -> grpc.StatusCode:
 
 
 def to_overt_error(error: grpc.aio.AioRpcError) -> OvertError:
-    """What a caller should do about a failed call: Retryable when the peer is away, late or stopping, else
-    Rejected with the peer's reason. A peer's defect is Rejected(INTERNAL)."""
+    """What a caller should do about a failed call: Retryable when the peer is away, late or stopping, or its answer
+    was lost; else Rejected with the peer's reason. A peer's defect is Rejected(INTERNAL)."""
     details = (error.details() or error.code().name)[:MAX_DETAILS_CHARACTERS]
     reason = _reason_in(error)
     if reason is None:
-        if error.code() in _RETRYABLE:
+        if error.code() in _RETRYABLE or is_lost(error):
             return Retryable(details)
         reason = _REASON_OF.get(error.code(), Reason.INTERNAL)
     return Rejected(reason, details)
+
+
+def is_lost(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the peer's status did not get through. Calling again may bring it."""
+    return error.code() is _Status.INTERNAL and error.details() == _LOST_BY_CLIENT
 
 
 def _reason_in(error: grpc.aio.AioRpcError) -> Reason | None:

@@ -22,6 +22,7 @@ from overt.permissions import Role
 from overt.testing.ingest import face, nobody_matches, two_agree
 from overt_ingest.ledger_keeping import MAY_FOLLOW
 from support.ingest_site import CAMERA, DEPLOYMENT, frame, jpeg, site
+from support.otlp import Receiver
 from support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -374,3 +375,27 @@ async def test_a_camera_that_is_described_anew_is_closed_and_opened(tmp_path: Pa
         first, second = sorted(await ingest.accounts(buses.gateway), key=lambda a: a.began_at)
         assert first.final
         assert second.epoch != first.epoch
+
+
+async def test_one_trace_goes_from_the_camera_to_detect_match_and_the_evidence(tmp_path: Path) -> None:
+    receiver = Receiver()
+    receiver.start()
+    camera_traces = [f"00-{number:032x}-{number:016x}-01" for number in range(0xA1, 0xA5)]
+    async with site(tmp_path, environment={"OVERT_OTLP_ENDPOINT": receiver.url}) as (ingest, buses):
+        ingest.match.judge = two_agree("11111111-1111-4111-8111-111111111111")
+        ingest.detect.find = lambda seen: [face(1, template=TEMPLATE)]
+        await ingest.activate(buses.gateway)
+        async with ingest.stream() as call:
+            for number, traceparent in enumerate(camera_traces, start=1):
+                await call.write(frame(number, traceparent=traceparent))
+                await until(lambda sent=number: len(ingest.detect.frames) == sent)
+            await until(lambda: bool(ingest.traces))
+        assert [seen.traceparent.split("-")[1] for seen in ingest.detect.frames] == [
+            traceparent.split("-")[1] for traceparent in camera_traces
+        ]
+        assert await ingest.stop() == 0
+    # The second shot raised the alert: its trace goes on.
+    assert ingest.traces[0].split("-")[1] == camera_traces[1].split("-")[1]
+    names = {span.name for span in receiver.spans if span.trace == camera_traces[1].split("-")[1]}
+    assert {"frame", "frame.analyse", "frame.search", "evidence.seal", "evidence.send", "bus.append"} <= names
+    receiver.stop()

@@ -22,6 +22,7 @@ from overt_ingest.adapters.pixels import JpegPicture, VideoPicture, pushed_pictu
 from overt_ingest.adapters.studio import MOST_EVIDENCE_BYTES, SealingStudio
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Away, Box, Decision, FoundFace, Verdict
+from overt_ingest.domain.sighting import Pictures
 from overt_ingest.ports import Finding
 
 pytestmark = pytest.mark.unit
@@ -110,7 +111,7 @@ def _pictures(width: int = 1920, height: int = 1080) -> Pictures:
 async def test_a_clean_scene_is_looked_at_from_every_side_and_left_alone() -> None:
     pictures, finder = _pictures(), Finder([[Box(200, 133, 60, 80)], [Box(100, 66, 30, 40)]])
     assert await check(pictures, finder) is pictures
-    assert finder.asked == [[(1280, 720), (640, 360), (960, 720), (960, 720), (171, 228)]]
+    assert finder.asked == [[(1280, 720), (640, 360), (960, 720), (960, 720), (172, 228)]]
 
 
 async def test_somebody_who_was_missed_is_blocked_out_wherever_he_is_seen() -> None:
