@@ -13,7 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_OURS = "overt (pyproject.toml)"
 
 
 def normalised(name: str) -> str:
@@ -28,7 +27,11 @@ def roots(extra: str) -> set[str]:
     if extra not in extras:
         raise ValueError(f"there is no extra {extra!r}: {', '.join(sorted(extras))}")
     wanted = [*project["dependencies"], *extras[extra]]
-    return {normalised(match.group()) for line in wanted if (match := _NAME.match(line))}
+    names = {normalised(match.group()) for line in wanted if (match := _NAME.match(line))}
+    for line in wanted:
+        if own := re.fullmatch(rf"{project['name']}\[([^]]*)\]", line):  # an extra made of others
+            names |= set().union(*(roots(other.strip()) for other in own[1].split(",")))
+    return names - {normalised(project["name"])}
 
 
 def blocks(lock: str) -> dict[str, str]:
@@ -61,4 +64,7 @@ def subset(extra: str) -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    print(subset(sys.argv[1]), end="")
+    try:
+        print(subset(sys.argv[1]), end="")
+    except ValueError as unknown:
+        sys.exit(str(unknown))

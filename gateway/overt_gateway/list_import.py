@@ -78,7 +78,7 @@ class ImportResult:
 
 
 class ListImport:
-    """One import at a time in a gateway: an upload may need 300 MB of memory while it is worked on."""
+    """One import at a time in a gateway: an upload may need 330 MB of memory while it is worked on."""
 
     def __init__(self, *, enroller: Enroller, watchlists: Watchlists, clock: Clock) -> None:
         self._enroller = enroller

@@ -73,7 +73,7 @@ def test_every_overt_verb_and_option_in_the_documents_exists(documents: Document
 
 def test_make_help_lists_the_verbs_that_were_agreed(root: Path) -> None:
     said = _targets(root)
-    for verb in "help demo up test lint format proto check-proto bench soak chaos".split():
+    for verb in ["help", "demo", "up", "test", "lint", "format", "proto", "check-proto", "bench", "soak", "chaos"]:
         assert said.get(verb), f"make {verb} does not exist or says nothing"
 
 
@@ -111,7 +111,7 @@ def test_paths_in_the_documents_exist(root: Path, documents: Documents) -> None:
 
 
 def test_the_documents_a_newcomer_looks_for_are_there(root: Path, documents: Documents) -> None:
-    wanted = "README ARCHITECTURE CONTRIBUTING SECURITY PRIVACY CHANGELOG".split()
+    wanted = ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "PRIVACY", "CHANGELOG"]
     assert {f"{name}.md" for name in wanted} <= set(documents)
     assert "Apache License" in (root / "LICENSE").read_text()
 

@@ -78,3 +78,8 @@ def test_every_rpc_has_its_permissions_and_nothing_else_has() -> None:
             for service in importlib.import_module(module.name).DESCRIPTOR.services_by_name.values():
                 methods |= {f"/{service.full_name}/{method.name}" for method in service.methods}
     assert {method for method in RPCS if method.startswith("/overt.")} == methods
+
+
+def test_a_status_that_grpc_lost_may_be_asked_for_again_and_a_peers_defect_may_not() -> None:
+    assert isinstance(to_overt_error(failed(grpc.StatusCode.INTERNAL, "Internal error from Core")), Retryable)
+    assert isinstance(to_overt_error(failed(grpc.StatusCode.INTERNAL, "internal error")), Rejected)
