@@ -208,6 +208,10 @@ class Site:
     async def totals(self, gateway: NatsBus) -> Totals:
         return merge(await self.accounts(gateway))
 
+    async def consume_evidence(self, alerts: NatsBus) -> None:
+        """As alerts does; again after its stream was made anew."""
+        await alerts.consume(EVIDENCE, DEPLOYMENT, "alerts", self._take_evidence)
+
     async def _note_status(self, subject: str, status: pb.CameraStatus) -> None:
         self.statuses.append(status)
 
@@ -275,7 +279,7 @@ async def site(
         await retry("buckets", buses.alerts.steward.ensure_operation)
         await buses.alerts.steward.ensure(DEPLOYMENT)
         await buses.gateway.subscribe(STATUS.every, pb.CameraStatus, made._note_status)
-        await buses.alerts.consume(EVIDENCE, DEPLOYMENT, "alerts", made._take_evidence)
+        await made.consume_evidence(buses.alerts)
         if match:
             await made.match.serve(buses.match)
         await made.detect_comes()

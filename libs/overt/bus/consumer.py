@@ -44,7 +44,7 @@ class Redelivery:
     ack_wait: timedelta = timedelta(seconds=30)
     first: timedelta = timedelta(seconds=1)
     longest: timedelta = timedelta(seconds=30)
-    # About eight minutes of trying.
+    # Of a handler that fails unexpectedly: about eight minutes of trying.
     most: int = 20
 
     def delay(self, redeliveries: int) -> timedelta:
@@ -72,17 +72,19 @@ def dead_letter(subject: str, sequence: int, redeliveries: int, reason: Reason, 
 
 
 async def outcome_of(handler: Callable[[Delivery], Awaitable[None]], delivery: Delivery, redelivery: Redelivery) -> str:
-    """Runs the handler. HANDLED, LATER, or the reason code of a message to bury."""
-    if delivery.redeliveries > redelivery.most:
-        # It has ended our process, or outlived its patience, every time.
-        return Reason.RETRIES_EXHAUSTED.value
+    """Runs the handler. HANDLED, LATER, or the reason code of a message to bury.
+
+    What is retryable comes again for as long as the stream keeps it: a store that is away for an hour must not
+    cost an acknowledged alert. Only a handler that fails in a way nobody foresaw loses patience.
+    """
     try:
         await handler(delivery)
     except Rejected as error:
         return error.reason.value
-    except Exception as error:  # the outermost loop: the message must not be lost
-        if not isinstance(error, Retryable):
-            log.exception("bus_handler_failed", what=what_of(delivery.subject), sequence=delivery.sequence)
+    except Retryable:
+        return LATER
+    except Exception:  # the outermost loop: the message must not be lost
+        log.exception("bus_handler_failed", what=what_of(delivery.subject), sequence=delivery.sequence)
         return Reason.RETRIES_EXHAUSTED.value if delivery.redeliveries >= redelivery.most else LATER
     return HANDLED
 

@@ -16,7 +16,7 @@ from overt.ledger import FrameClass
 from overt.reasons import Reason
 from overt.rpc import caller
 from overt.runtime import Clock
-from overt.telemetry import current_traceparent, get_logger
+from overt.telemetry import get_logger
 from overt.wire import optional_from_timestamp, to_duration
 
 from overt_ingest.adapters.pixels import pushed_picture
@@ -53,10 +53,11 @@ class Handlers(ingest_pb2_grpc.CameraIngestServicer):
         self, request_iterator: AsyncIterator[pb.Frame], context: Any
     ) -> AsyncIterator[pb.Receipt]:
         claims = caller()
-        deployment, camera = bound_to(claims, context.invocation_metadata())
+        metadata = context.invocation_metadata()
+        deployment, camera = bound_to(claims, metadata)
         visit = self._visit(deployment, camera)
         log.info("push_began", deployment=deployment, camera=camera)
-        stay = _Stay(visit, claims, self._clock)
+        stay = _Stay(visit, claims, self._clock, traceparent=_value(metadata, "traceparent"))
         reading = asyncio.create_task(stay.read(request_iterator), name=f"{deployment}/{camera} push")
         try:
             async for receipt in stay.receipts(reading):
@@ -75,8 +76,7 @@ def bound_to(claims: Claims, metadata: Any) -> tuple[str, str]:
 
     The same answer for what does not exist: a camera learns about itself only.
     """
-    named = {key: value for key, value in metadata or () if key in (DEPLOYMENT_KEY, CAMERA_KEY)}
-    deployment, camera = named.get(DEPLOYMENT_KEY), named.get(CAMERA_KEY)
+    deployment, camera = _value(metadata, DEPLOYMENT_KEY), _value(metadata, CAMERA_KEY)
     if not deployment or not camera:
         raise Rejected(Reason.WRONG_CAMERA, f"name the deployment and the camera: {DEPLOYMENT_KEY}, {CAMERA_KEY}")
     if (claims.deployment, claims.camera) != (deployment, camera):
@@ -87,12 +87,14 @@ def bound_to(claims: Claims, metadata: Any) -> tuple[str, str]:
 class _Stay:
     """One push stream: frames in, receipts out, in whatever order the frames end."""
 
-    def __init__(self, visit: Visit, claims: Claims, clock: Clock) -> None:
+    def __init__(self, visit: Visit, claims: Claims, clock: Clock, *, traceparent: str) -> None:
+        """`traceparent`: of the call, for frames that bring none. Without either, a frame begins a trace of its own:
+        a camera's stream lasts for hours, and that is no trace anybody could read."""
         self._visit = visit
         self._claims = claims
         self._clock = clock
         self._receipts: asyncio.Queue[pb.Receipt] = asyncio.Queue()
-        self._traceparent = current_traceparent()
+        self._traceparent = traceparent
         self._owed = 0
         self._news = asyncio.Event()
         self.entered = 0
@@ -118,6 +120,8 @@ class _Stay:
             closing.cancel()
             if following is not None:
                 following.cancel()
+            # The door is free for the camera's next stream while this one waits for its last receipts.
+            self._visit.leave()
             self._news.set()
 
     async def receipts(self, reading: asyncio.Task[None]) -> AsyncIterator[pb.Receipt]:
@@ -175,6 +179,10 @@ def receipt_of(sequence: int, fate: Fate, arrival: Arrival, now: float) -> pb.Re
         reason=fate.code if outcome in (pb.Receipt.OUTCOME_REJECTED, pb.Receipt.OUTCOME_UNANALYSED) else "",
         lived=to_duration(arrival.lived(now)),
     )
+
+
+def _value(metadata: Any, key: str) -> str:
+    return next((str(value) for name, value in metadata or () if name == key), "")
 
 
 def _captured_at(frame: pb.Frame) -> datetime | None:

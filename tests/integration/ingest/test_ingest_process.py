@@ -19,6 +19,7 @@ from overt.api.detect.v1 import detect_pb2
 from overt.api.ingest.v1 import ingest_pb2 as pb
 from overt.ids import alert_id
 from overt.permissions import Role
+from overt.subjects import EVIDENCE
 from overt.testing.ingest import face, nobody_matches, two_agree
 from overt_ingest.ledger_keeping import MAY_FOLLOW
 from support.ingest_site import CAMERA, DEPLOYMENT, frame, jpeg, site
@@ -289,28 +290,57 @@ async def test_without_match_nothing_is_kept_and_the_camera_is_blind(tmp_path: P
         assert account.tracks.destroyed == {"no_match": 1}
 
 
-async def test_evidence_waits_for_the_bus_and_arrives_once(tmp_path: Path) -> None:
+async def test_evidence_waits_for_its_stream_and_arrives_once(tmp_path: Path) -> None:
     async with site(tmp_path) as (ingest, buses):
         ingest.match.judge = two_agree("11111111-1111-4111-8111-111111111111")
+        ingest.detect.find = lambda seen: [face(3, template=TEMPLATE)]
+        await ingest.activate(buses.gateway)
+        await buses.alerts.steward.delete_stream(EVIDENCE, DEPLOYMENT)
+        async with ingest.stream() as call:
+            for number in (1, 2):
+                await call.write(frame(number))
+                await until(lambda sent=number: len(ingest.match.searches) == sent)
+            receipts = await _receipts(call, 2)
+            assert {receipt.outcome for receipt in receipts} == {pb.Receipt.OUTCOME_ACCEPTED}
+            stopping = asyncio.create_task(ingest.stop())
+            await asyncio.sleep(0.5)
+            assert not stopping.done(), "it does not leave with evidence in hand"
+            await buses.alerts.steward.ensure(DEPLOYMENT)
+            await ingest.consume_evidence(buses.alerts)
+            assert await stopping == 0
+        await until(lambda: bool(ingest.evidence))
+        assert len(ingest.evidence) == 1
+        (account,) = await ingest.accounts(buses.gateway)
+        assert account.final
+        assert account.conserved()
+        assert account.tracks.retained == 1
+
+
+async def test_without_the_bus_frames_are_destroyed_and_nothing_waits_for_its_return(tmp_path: Path) -> None:
+    async with site(tmp_path) as (ingest, buses):
+        ingest.detect.find = lambda seen: [face(1, template=TEMPLATE)]
         await ingest.activate(buses.gateway)
         async with ingest.stream() as call:
             await call.write(frame(1))
             await _receipts(call, 1)
-            # Found while the bus still answers searches, and gone before it can be delivered: JetStream hangs.
-            ingest.detect.find = lambda seen: [face(3, template=TEMPLATE)]
-            await call.write(frame(2))
-            await asyncio.sleep(0.2)
-            await call.write(frame(3))
-            await _receipts(call, 2)
-            ingest.nats.pause()
-            await asyncio.sleep(0.5)
-            ingest.nats.resume()
-            await until(lambda: bool(ingest.evidence), seconds=30)
+            searched = len(ingest.match.searches)
+            ingest.nats.kill()
+            for number in range(2, 12):
+                await call.write(frame(number))
+                (receipt,) = await _receipts(call, 1)
+                assert (receipt.outcome, receipt.reason) == (pb.Receipt.OUTCOME_UNANALYSED, "match_away")
+                assert receipt.lived.ToTimedelta() < timedelta(seconds=1.5)
+            ingest.nats.start()
+            await ingest.sight(pb.CameraStatus.SIGHT_BLIND, pb.CameraStatus.SIGHT_SEEING)
+            await call.write(frame(12))
+            (receipt,) = await _receipts(call, 1)
+            assert receipt.outcome == pb.Receipt.OUTCOME_ACCEPTED
+            assert len(ingest.match.searches) == searched + 1
         assert await ingest.stop() == 0
-        assert len(ingest.evidence) == 1
         (account,) = await ingest.accounts(buses.gateway)
+        assert account.final
         assert account.conserved()
-        assert account.tracks.retained == 1
+        assert account.frames.reasons["unanalysed/match_away"] == 10
 
 
 async def test_killed_it_declares_in_its_next_life_what_nobody_can_know(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import grpc.aio
 import pytest
 from overt.api.control.v1 import control_pb2 as control
 from overt.api.ingest.v1 import ingest_pb2 as pb
-from support.ingest_site import CAMERA, Site, site
+from support.ingest_site import CAMERA, Site, jpeg, site
 from support.rtsp import RtspServer, need_rtsp
 from support.waiting import until
 
@@ -70,8 +73,6 @@ async def test_an_rtsp_camera_is_pulled_lost_stalled_and_pulled_again(
 
 
 async def _nobody_may_push(ingest: Site) -> None:
-    import grpc.aio
-
     async with ingest.stream() as call:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call.read()
@@ -101,3 +102,28 @@ async def test_a_wrong_password_and_a_dead_address_are_told_without_the_url(
         for text in (ingest.log, str(ingest.statuses)):
             for secret in (SECRET, "wrong-canary", "viewer", "/etc/hostname", "rtsp://"):
                 assert secret not in text
+
+
+async def test_a_camera_that_speaks_http_is_pulled(tmp_path: Path) -> None:
+    """Motion JPEG, as many cameras send it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=part\r\n\r\n")
+        with suppress(ConnectionError):
+            for number in itertools.count(1):
+                picture = jpeg(seed=number)
+                head = f"--part\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                writer.write(head.encode() + picture + b"\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.04)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with site(tmp_path) as (ingest, buses):
+        await ingest.activate(buses.gateway, cameras=_pulled(f"http://127.0.0.1:{port}/video"))
+        await ingest.sight(pb.CameraStatus.SIGHT_SEEING)
+        await until(lambda: len(ingest.detect.frames) >= 10)
+        assert {(f.kind, f.width, f.height) for f in ingest.detect.frames} == {("raw", 320, 240)}
+        assert await ingest.stop() == 0
+    server.close()

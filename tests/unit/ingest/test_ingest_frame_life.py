@@ -190,6 +190,7 @@ async def test_an_agreement_that_comes_after_the_second_is_over_makes_no_alert()
         world.match_takes = 0.97
         await world.push(1, every=1.2)
     assert world.parts.outbox.stored == []
+    assert world.frames.destroyed == {"expired": 1, "no_match": 1}
     assert world.tracks.destroyed == {"unconfirmed": 1}
 
 
@@ -218,6 +219,17 @@ async def test_while_detect_is_away_frames_are_destroyed_unseen_and_the_camera_i
     assert world.frames.reasons["unanalysed/detect_away"] == 3
     assert world.tracks.entered == 4, "after a new stream the same numbers are other tracks"
     assert world.tracks.destroyed == {"no_match": 2, "unanalysed": 1, "quality": 1}
+
+
+@scene
+async def test_a_track_is_booked_as_soon_as_detect_ends_it() -> None:
+    world = Set(analyses=[Analysis([shot(1), shot(2)]), Analysis([shot(2)], ended_tracks=[1])])
+    async with world.camera() as opening:
+        await world.push(1)
+        assert opening.camera.track_book.in_flight == 2
+        await world.push(1)
+        assert opening.camera.track_book.in_flight == 1
+        assert opening.camera.track_book.snapshot().destroyed == {"no_match": 1}
 
 
 @scene

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -22,13 +21,11 @@ T = TypeVar("T")
 # A raw picture that does not fit a message of MOST_BYTES travels as a JPEG of this quality.
 _TRAVEL_QUALITY = 93
 
-_WORKERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pixels")
-
 
 async def off_loop(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `work` in a thread. A caller that is cancelled meanwhile gets its cancellation when the thread is done:
     until then it still has the pixels, so nobody may count them as destroyed."""
-    future = asyncio.get_running_loop().run_in_executor(_WORKERS, lambda: work(*args, **kwargs))
+    future = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args, **kwargs))
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

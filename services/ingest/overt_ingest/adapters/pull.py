@@ -42,7 +42,7 @@ _TAKE_OVER_S = 2.0
 """How long the decoder waits for the event loop to take a frame; longer means that the process is ending."""
 
 # A playlist or session description may name any URL: of what FFmpeg can read, only the network is allowed.
-_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto"
+_PROTOCOLS = "rtsp,rtsps,tcp,tls,http,https,httpproxy,crypto"
 
 
 class PulledSource:
