@@ -9,7 +9,7 @@ from contextlib import suppress
 import grpc.aio
 from overt.api.ingest.v1 import ingest_pb2_grpc
 from overt.auth import TokenVerifier
-from overt.bus import Bus, connect
+from overt.bus import Bus, NatsBus, connect
 from overt.ids import new_epoch
 from overt.rpc import RpcServer, TlsFiles, token_from_file
 from overt.rpc import connect as connect_rpc
@@ -76,9 +76,10 @@ class IngestApp:
         self._server = RpcServer(
             settings.listen,
             verifier=TokenVerifier(settings.issuer_public_key_file.read_bytes()),
-            tls=self._tls,
+            # Cameras have tokens and no certificates of ours: without the CA the server does not ask for one.
+            tls=TlsFiles.of(certificate=settings.tls_certificate_file, key=settings.tls_key_file, ca=None),
         )
-        self._bus: Bus | None = None
+        self._bus: NatsBus | None = None
         self._channel: grpc.aio.Channel | None = None
         self._parts: RealParts | None = None
         self._cameras: Cameras | None = None
@@ -102,7 +103,9 @@ class IngestApp:
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         assert self._cameras is not None
         assert self._parts is not None
+        assert self._bus is not None
         return {
+            "bus": self._bus.until_lost,
             "cameras": self._cameras.run,
             "deployments": self._watch,
             "outbox": self._parts.outbox.run,

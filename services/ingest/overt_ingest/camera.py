@@ -98,6 +98,9 @@ class Camera:
         except Rejected as rejected:
             self._refuse(hold, rejected.reason)
             return True
+        except BaseException:
+            self._refuse(hold, Reason.INTERNAL)
+            raise
         self._put(
             Frame(
                 sequence=sequence,

@@ -70,8 +70,8 @@ class FrameLife:
             fate = CUT_SHORT
             raise
         finally:
-            self._remember(fate)
             frame.destroy(fate)
+            self._remember(fate)
 
     def notice_detect(self) -> None:
         """Ends the tracks that detect lost. Called whenever the link to detect changed, never during `live`."""

@@ -269,6 +269,15 @@ async def test_a_defect_in_one_frame_costs_that_frame() -> None:
 
 
 @scene
+async def test_a_code_that_nobody_knows_costs_that_frame_only() -> None:
+    world = Set(analyses=[Analysis(rejected="a code of a later version"), NOBODY])
+    async with world.camera():
+        await world.push(2)
+    assert world.frames.destroyed["rejected"] == 1
+    assert world.frames.destroyed["no_face"] == 1
+
+
+@scene
 async def test_lost_evidence_is_counted_on_both_sides() -> None:
     world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.NO_MATCH, Decision.PENDING, Decision.AGREED])
     async with world.camera() as opening:

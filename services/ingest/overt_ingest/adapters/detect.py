@@ -19,7 +19,7 @@ from overt.wire import to_timestamp
 
 from overt_ingest.adapters.pixels import off_loop, wire_picture
 from overt_ingest.domain.deployments import CameraSpec
-from overt_ingest.domain.faces import Analysis, Away, Box, FoundFace
+from overt_ingest.domain.faces import Analysis, Away, Box, FoundFace, known_reason
 from overt_ingest.domain.frame import Frame, Picture
 
 log = get_logger(__name__)
@@ -207,5 +207,5 @@ def _analysis(reply: pb.AnalyseReply) -> Analysis:
             for face in reply.faces
         ],
         ended_tracks=list(reply.ended_tracks),
-        rejected=reply.rejected,
+        rejected=known_reason(reply.rejected) if reply.rejected else "",
     )
