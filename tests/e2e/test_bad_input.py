@@ -68,12 +68,11 @@ async def _push(
     machine: Machine, *pictures: bytes, token: str | None = None, **metadata: str
 ) -> list[ingest_pb2.Receipt]:
     token = token or machine.token(Role.CAMERA, deployment=DEPLOYMENT, camera=CAMERA)
-    headers = {"authorization": f"Bearer {token}", "overt-deployment": DEPLOYMENT, "overt-camera": CAMERA, **metadata}
+    headers = {"authorization": f"Bearer {token}", "overt-deployment": DEPLOYMENT, "overt-camera": CAMERA}
+    headers |= {key.replace("_", "-"): value for key, value in metadata.items()}
     options = [("grpc.max_send_message_length", -1)]
     async with grpc.aio.insecure_channel(machine.camera_address, options=options) as channel:
-        call = ingest_pb2_grpc.CameraIngestStub(channel).StreamFrames(
-            metadata=[(k.replace("_", "-"), v) for k, v in headers.items() if v]
-        )
+        call = ingest_pb2_grpc.CameraIngestStub(channel).StreamFrames(metadata=tuple(headers.items()))
         receipts = []
         for number, jpeg in enumerate(pictures, start=1):
             frame = ingest_pb2.Frame(sequence=number, jpeg=jpeg)
