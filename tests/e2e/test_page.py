@@ -143,7 +143,7 @@ async def test_an_alert_comes_to_an_operator_who_has_logged_in(watched: Watched,
     boxes = [await card.get_by_alt_text(alt).bounding_box() for alt in ("The face seen", "The reference picture")]
     assert boxes[0]
     assert boxes[1]
-    assert boxes[0]["y"] == boxes[1]["y"], "side by side"
+    assert abs(boxes[0]["y"] - boxes[1]["y"]) < 5, "side by side (the card may still be moving)"
     assert min(boxes[0]["width"], boxes[1]["width"]) > 300, "large"
     assert not await card.get_by_text("0.573").is_visible(), "no score that tempts"
     await card.get_by_text("Technical details").click()
