@@ -30,7 +30,7 @@ from overt_lab.demo.cli import THRESHOLD, builtin_list
 from overt_lab.demo.people import demo_people
 from overt_lab.demo.run import CAMERA, DEPLOYMENT, Outcome, Stage
 from overt_lab.machine import Machine
-from support.machine import gateway, running
+from support.machine import gateway, running, until
 
 pytestmark = pytest.mark.e2e
 on_the_machine = pytest.mark.asyncio(loop_scope="module")
@@ -42,6 +42,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mac
     async with running(tmp_path_factory.mktemp("bad")) as machine:
         stage = Stage(machine, threshold=THRESHOLD, outcome=Outcome())
         await stage.open(builtin_list())
+        await until("the camera's door is open", lambda: _takes_frames(machine))
         pids = {name: child.pid for name, child in machine.supervisor.children.items()}
         yield machine
         assert {name: child.pid for name, child in machine.supervisor.children.items()} == pids, "nobody died"
@@ -86,6 +87,16 @@ async def _push(
         while (receipt := await asyncio.wait_for(call.read(), 10)) is not grpc.aio.EOF:
             receipts.append(receipt)
         return receipts
+
+
+async def _takes_frames(machine: Machine) -> bool:
+    """A camera is told to come again while its door is about to open."""
+    try:
+        return bool(await _push(machine, _jpeg()))
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL):
+            raise
+        return False
 
 
 @on_the_machine

@@ -25,7 +25,7 @@ _LATE_ALERT_S = 5.0  # how long an expected alert may take after the last frame
 _FINAL_LEDGER_S = 20.0
 _CAMERA_OPEN_S = 20.0
 _STREAM_OPEN_S = 20.0
-_OPEN = ("waiting", "seeing", "blind")
+_OPEN = ("waiting", "seeing")
 
 
 @dataclass(slots=True)
