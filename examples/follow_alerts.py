@@ -1,4 +1,4 @@
-"""Follows the alerts of a deployment, as a dashboard would: python examples/follow_alerts.py URL DEPLOYMENT
+"""Follows the alerts of a deployment, as a dashboard would: .venv/bin/python examples/follow_alerts.py URL DEPLOYMENT
 
 The token (role operator) comes from the environment variable OVERT_TOKEN.
 """
@@ -11,6 +11,8 @@ import httpx
 
 
 def main(url: str, deployment: str) -> None:
+    if "OVERT_TOKEN" not in os.environ:
+        sys.exit("OVERT_TOKEN is not set: it holds a token of role operator")
     headers = {"Authorization": f"Bearer {os.environ['OVERT_TOKEN']}"}
     # The server sends a comment every ten seconds, so half a minute of silence means that it is gone.
     path = f"{url}/v1/deployments/{deployment}/alerts/stream"

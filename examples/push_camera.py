@@ -1,7 +1,7 @@
-"""Pushes a clip to Overt as a camera would: python examples/push_camera.py CLIP ADDRESS DEPLOYMENT CAMERA
+"""Pushes a clip to Overt as a camera would: .venv/bin/python examples/push_camera.py CLIP ADDRESS DEPLOYMENT CAMERA
 
 The camera's token comes from the environment variable OVERT_CAMERA_TOKEN, never from the command line.
-Generate the stubs for another language from proto/overt/api/ingest/v1/ingest.proto.
+It speaks to loopback, without TLS. Generate the stubs for another language from proto/overt/api/ingest/v1/ingest.proto.
 """
 
 import asyncio
@@ -51,4 +51,9 @@ async def main(clip: str, address: str, deployment: str, camera: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 5:
         sys.exit(__doc__)
-    asyncio.run(main(*sys.argv[1:]))
+    if "OVERT_CAMERA_TOKEN" not in os.environ:
+        sys.exit("OVERT_CAMERA_TOKEN is not set: it holds this camera's token")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except grpc.aio.AioRpcError as error:
+        sys.exit(f"{error.code().name}: {error.details()}")

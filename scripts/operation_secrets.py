@@ -1,6 +1,6 @@
 """Prints the Secrets that deploy/k8s/base expects: certificates, NATS passwords, the token issuer, service tokens.
 
-    python scripts/operation_secrets.py --namespace NAME [--days 30] | kubectl apply -f -
+    .venv/bin/python scripts/operation_secrets.py --namespace NAME [--days 30] | kubectl apply -f -
 
 Everything is made anew at each call and kept nowhere else: the certificate authority's key is thrown away, so the
 certificates cannot be extended, only replaced. Restart the workloads after replacing them.

@@ -112,6 +112,8 @@ class Gateway:
             response = await self._http.request(method, path, headers=self._headers(), **arguments)
         except httpx.ConnectError as error:
             raise Retryable(f"no gateway answers at {self._http.base_url}: is `overt up` running?") from error
+        except httpx.UnsupportedProtocol as error:
+            raise OvertError(f"{self._http.base_url} is not the URL of a gateway: give http://HOST:PORT") from error
         except httpx.TransportError as error:
             raise Retryable(f"the gateway did not answer ({type(error).__name__})") from error
         self._check(response)

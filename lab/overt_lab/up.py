@@ -24,8 +24,12 @@ data_option = click.option(
 
 @click.command()
 @data_option
-@click.option("--listen", default="127.0.0.1:8600", show_default=True, help="For the page and REST.")
-@click.option("--camera-listen", default="127.0.0.1:8601", show_default=True, help="For cameras, gRPC.")
+@click.option(
+    "--listen", default="127.0.0.1:8600", show_default=True, metavar="HOST:PORT", help="For the page and REST."
+)
+@click.option(
+    "--camera-listen", default="127.0.0.1:8601", show_default=True, metavar="HOST:PORT", help="For cameras, gRPC."
+)
 def up(data: Path | None, listen: str, camera_listen: str) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     asyncio.run(_up(data or state_home(), listen, camera_listen))
@@ -44,7 +48,8 @@ async def _up(data: Path, listen: str, camera_listen: str) -> None:
             code = machine.login_code(Role.OPERATOR)
             click.echo(f"""
   page     {machine.gateway_url}/#code={code}
-           (logs in once as operator, within 15 minutes; another way in: overt token operator)
+           (logs in once as operator, within 15 minutes; start again for a new one)
+  REST     {machine.gateway_url}/v1 (send a token: overt token ROLE)
   cameras  {machine.camera_address} (gRPC; see examples/push_camera.py)
   data     {options.data} (logs in {machine.layout.logs})
 
@@ -59,7 +64,7 @@ Runs unauthorised: development. Ctrl-C stops everything, and ends every token: t
 @click.argument("role", type=click.Choice(PEOPLE_AND_CAMERAS), metavar="ROLE")
 @data_option
 @click.option("--subject", default=None, help="Whom the log names.  [default: the role]")
-@click.option("--minutes", type=click.IntRange(1, 24 * 60), default=60, show_default=True)
+@click.option("--minutes", type=click.IntRange(1, 24 * 60), default=60, show_default=True, help="How long it lasts.")
 @click.option("--deployment", default=None, help="Camera tokens only: the deployment it is bound to.")
 @click.option("--camera", default=None, help="Camera tokens only: the camera it is bound to.")
 def token(

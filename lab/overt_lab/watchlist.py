@@ -44,15 +44,27 @@ def watchlist() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The folder that the manifest's `image` column is relative to.",
 )
-@click.option("--refused", type=click.Path(dir_okay=False, path_type=Path), help="[default: MANIFEST.refused.csv]")
-@click.option("--url", default=None, help="The gateway; with OVERT_TOKEN in the environment.  [default: overt up's]")
+@click.option(
+    "--refused",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where refused rows are written.  [default: MANIFEST with .refused.csv for .csv]",
+)
+@click.option(
+    "--url",
+    default=None,
+    metavar="URL",
+    help="The gateway, http://HOST:PORT; with a token of role applicant in OVERT_TOKEN.  [default: overt up's]",
+)
 @data_option
 def import_(
     deployment: str, manifest: Path, images: Path, refused: Path | None, url: str | None, data: Path | None
 ) -> None:
     """Add the entries of MANIFEST.csv to the draft list of DEPLOYMENT.
 
-    Columns: image, subject_ref, category, legal_basis, image_source, reason, expires_at (ISO 8601), under_18.
+    Columns: image, subject_ref, category, legal_basis, image_source, reason, expires_at (a time with its zone, like
+    2026-05-01T18:00:00Z) and, optional, under_18 (true or false). Category is wanted_by_court, suspected_of_offence,
+    breach_of_conditions, recall_to_prison, missing_at_risk, risk_of_harm or other.
+
     Several rows of one subject_ref are several reference pictures of one entry. Rows that cannot be used are
     written to a CSV with their reason; the others go in. Exit code 1 if any row was refused.
     """
@@ -65,8 +77,8 @@ def import_(
         asyncio.run(_import(gateway_url, token, deployment, found, outcome))
     except OvertError:
         click.echo(
-            f"stopped: {outcome.sent} of {len(found)} rows had been sent. Import the same manifest again: "
-            "who is on the list already is refused as duplicate_subject, and stays",
+            f"stopped: {outcome.sent} of {len(found)} rows had been sent. When that is mended, import the same "
+            "manifest again: who is on the list already is refused as duplicate_subject, and stays",
             err=True,
         )
         raise
