@@ -88,6 +88,11 @@ class Bucket:
     message: str
     writers: frozenset[Service]
     readers: frozenset[Service]
+    own_keys: bool = False
+    """Each writer may write only keys that begin with its name and a dot."""
+
+    def writers_of(self, key: str) -> frozenset[Service]:
+        return frozenset(w for w in self.writers if not self.own_keys or key.startswith(f"{w.value}."))
 
 
 def checked_id(value: str) -> str:
@@ -180,7 +185,14 @@ LISTS = Bucket(
     writers=_MATCH,
     readers=_MATCH | _ALERTS,
 )
+LIVES = Bucket(
+    name="lives",
+    message="overt.api.control.v1.ServiceLife",
+    writers=_MATCH | _ALERTS,
+    readers=_INGEST | _MATCH | _ALERTS,
+    own_keys=True,
+)
 
 CORE: tuple[CoreSubject, ...] = (SEARCH, STATUS, PREVIEW)
 STREAMS: tuple[StreamSubject, ...] = (EVIDENCE, ALERT, LEDGER, DEAD)
-BUCKETS: tuple[Bucket, ...] = (DEPLOYMENTS, LISTS)
+BUCKETS: tuple[Bucket, ...] = (DEPLOYMENTS, LISTS, LIVES)

@@ -49,8 +49,9 @@ async def test_the_run_survives_every_kill(tmp_path: Path) -> None:
     assert [name for name, _ in machine.deaths] == ["alerts", "detect", "match", "alerts"]
     assert outcome.good, outcome
     assert outcome.ledger["in_flight"] == 0
-    declared = {epoch["service"] for epoch in outcome.ledger["declared_epochs"]}
-    assert "detect" in declared
+    declared = sorted(epoch["service"] for epoch in outcome.ledger["declared_epochs"])
+    assert declared == ["alerts", "alerts", "detect", "match"]
+    assert outcome.ledger["unknown_frames_at_most"] == 0
     # While detect or match were away, frames were destroyed unanalysed and counted so; none waited.
     assert outcome.ledger["destroyed"]["unanalysed"] > 0
     assert outcome.ledger["frames_in"] == outcome.push.sent

@@ -91,7 +91,7 @@ def _streams_of(service: Service) -> list[str]:
 
 
 def _buckets_of(service: Service) -> list[str]:
-    subjects = [bucket_subjects(b) for b in BUCKETS if service in b.writers]
+    subjects = [bucket_subjects(b, writer=service) for b in BUCKETS if service in b.writers]
     for bucket in BUCKETS:
         if service in bucket.readers:
             stream, every = bucket_stream(bucket), bucket_subjects(bucket)

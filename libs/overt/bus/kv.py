@@ -14,7 +14,7 @@ from overt.bus.streams import WRONG_REVISION, Cursor, newest
 from overt.bus.wire import checked_key, encoded
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
-from overt.subjects import Bucket
+from overt.subjects import Bucket, Service
 from overt.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -29,8 +29,9 @@ def bucket_stream(bucket: Bucket) -> str:
     return f"KV_{bucket.name}"
 
 
-def bucket_subjects(bucket: Bucket) -> str:
-    return f"$KV.{bucket.name}.>"
+def bucket_subjects(bucket: Bucket, *, writer: Service | None = None) -> str:
+    """Of every key, or of those that this writer may write."""
+    return f"$KV.{bucket.name}.{writer.value}.>" if writer and bucket.own_keys else f"$KV.{bucket.name}.>"
 
 
 class NatsKeyValue:

@@ -92,7 +92,7 @@ def merge(accounts: Iterable[CameraAccount]) -> Totals:
         for one in account.declared:
             declared[(account.deployment, account.camera, one.service, one.epoch)] = one
     totals = Totals(
-        declared=tuple(sorted(declared.values(), key=lambda d: (d.lost_at, d.service, d.epoch))),
+        declared=_by_life(declared.values()),
         unknown_frames_at_most=sum(d.unknown_frames_at_most for d in declared.values()),
         every_receipt_conserved=all_conserved,
     )
@@ -107,6 +107,24 @@ def merge(accounts: Iterable[CameraAccount]) -> Totals:
             open_epochs=totals.open_epochs + (not account.final and not lost),
         )
     return totals
+
+
+def _by_life(declared: Iterable[DeclaredEpoch]) -> tuple[DeclaredEpoch, ...]:
+    """One line a life, however many cameras tell of it; the first to notice gives the time."""
+    lives: dict[tuple[str, str], DeclaredEpoch] = {}
+    for one in declared:
+        known = lives.get((one.service, one.epoch))
+        lives[(one.service, one.epoch)] = (
+            one
+            if known is None
+            else DeclaredEpoch(
+                one.service,
+                one.epoch,
+                min(known.lost_at, one.lost_at),
+                known.unknown_frames_at_most + one.unknown_frames_at_most,
+            )
+        )
+    return tuple(sorted(lives.values(), key=lambda d: (d.lost_at, d.service, d.epoch)))
 
 
 def _without_in_flight(book: Book) -> Book:

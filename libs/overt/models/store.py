@@ -7,12 +7,14 @@ and a changed file cannot bring its own digest along. A new release with other m
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -111,7 +113,8 @@ def build(
         sums = "".join(f"{m.sha256}  {m.file}\n" for m in pack.models)
         _write(scratch / SUMS, sums.encode())
         scratch.chmod(0o755)
-        _put(scratch, target, intact=_is_intact(pack, directory))
+        with _one_at_a_time(directory):
+            _put(scratch, target, intact=_is_intact(pack, directory))
     except OSError as fault:
         raise Fatal(f"the model directory {directory} cannot be written ({fault.strerror})") from None
     finally:
@@ -165,6 +168,18 @@ def _write(path: Path, content: bytes) -> None:
     path.chmod(0o644)
 
 
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Between builders, also of other processes: what is looked at as damaged is still the same when it is moved.
+    The lock goes with the process, whatever ends it."""
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def _put(scratch: Path, target: Path, *, intact: bool) -> None:
     """Renames the finished folder into place. An intact one that is there has the same bytes and stays: a
     service may be reading it. A damaged one is moved aside first, then removed."""
@@ -172,11 +187,8 @@ def _put(scratch: Path, target: Path, *, intact: bool) -> None:
         aside = Path(tempfile.mkdtemp(prefix=".old-", dir=target.parent))
         target.rename(aside / target.name)
         shutil.rmtree(aside, ignore_errors=True)
-    try:
+    if not target.exists():
         scratch.rename(target)
-    except OSError:
-        if not target.exists():
-            raise
 
 
 def _is_intact(pack: Pack, directory: Path) -> bool:

@@ -47,7 +47,7 @@ class MemoryKeyValue:
         return MemoryWatch(self._connection, self._bucket)
 
     def _put(self, key: str, value: bytes, revision: int, *, deleted: bool) -> int:
-        self._connection.check_among(self._bucket.writers, self._stream)
+        self._connection.check_among(self._bucket.writers_of(key), self._stream)
         stream = self._connection.stream(self._stream)
         return stream.append(checked_key(key), value, expected=revision, deleted=deleted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
@@ -10,8 +11,11 @@ from overt.auth import TokenVerifier
 from overt.bus import NatsBus
 from overt.bus import connect as connect_bus
 from overt.crypto import FileKeyring, Keyring
+from overt.ids import new_epoch
+from overt.lives import SignedLife
 from overt.rpc import RpcServer, TlsFiles
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
+from overt.subjects import Service
 
 from overt_alerts.adapters.vault import Vault
 from overt_alerts.custody import Custody
@@ -59,6 +63,7 @@ class AlertsApp:
         self._board = Board()
         self._bus: NatsBus | None = None
         self._reconciler: Reconciler | None = None
+        self._life: SignedLife | None = None
         self._tasks: dict[str, Callable[[], Awaitable[None]]] = {}
 
     async def start(self) -> None:
@@ -87,8 +92,10 @@ class AlertsApp:
         keys = Keys(custody=custody, deployments=deployments, steward=bus.steward)
         alerts_pb2_grpc.add_AlertsServicer_to_server(AlertsHandlers(reading), self._server.grpc)
         alerts_pb2_grpc.add_KeysServicer_to_server(KeysHandlers(keys), self._server.grpc)
+        self._life = SignedLife(bus, Service.ALERTS, host=socket.gethostname(), epoch=new_epoch(), clock=clock)
         self._tasks = {
             "bus": bus.until_lost,
+            "life": self._life.run,
             "reconcile": reconciler.run,
             "expiry": Expiry(board=board, custody=custody, vault=vault, clock=clock).run,
         }
@@ -113,6 +120,8 @@ class AlertsApp:
 
     async def close(self) -> None:
         await self._server.stop(grace=_LAST_REPLIES_S)
+        if self._life is not None:
+            await self._life.sign_out()
         if self._bus is not None:
             await self._bus.drain()
             await self._bus.close()

@@ -11,6 +11,7 @@ from overt.api.ingest.v1 import ingest_pb2_grpc
 from overt.auth import TokenVerifier
 from overt.bus import Bus, NatsBus, connect
 from overt.ids import new_epoch
+from overt.lives import Losses
 from overt.rpc import RpcServer, TlsFiles, token_from_file
 from overt.rpc import connect as connect_rpc
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
@@ -50,6 +51,7 @@ class RealParts:
         self._clock = clock
         self.outbox = BusOutbox(bus, clock=clock)
         self.receipts = BusReceipts(bus)
+        self.losses = Losses(bus)
 
     def link(self, spec: CameraSpec) -> DetectClient:
         return DetectClient(self._detect, spec)
@@ -108,6 +110,7 @@ class IngestApp:
             "bus": self._bus.until_lost,
             "cameras": self._cameras.run,
             "deployments": self._watch,
+            "losses": self._parts.losses.run,
             "outbox": self._parts.outbox.run,
             "status": self._tell_status,
         }

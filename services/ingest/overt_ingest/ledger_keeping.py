@@ -13,7 +13,7 @@ the bus away, frames are destroyed unanalysed for 40 s; then none is let in unti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -45,6 +45,12 @@ class ReceiptStore(Protocol):
     def last_of_every_epoch(self, deployment: str, camera: str) -> AsyncIterator[CameraAccount]: ...
 
 
+class LossBook(Protocol):
+    """Lives of other services that ended without a word."""
+
+    def since(self, moment: datetime) -> Sequence[DeclaredEpoch]: ...
+
+
 class Credit:
     """How many frames may enter before the next receipt is stored. Nothing enters before the first."""
 
@@ -67,14 +73,25 @@ class Credit:
 class LedgerKeeping:
     """The receipts of one opening of one camera."""
 
-    def __init__(self, camera: Camera, *, credit: Credit, epoch: Epoch, store: ReceiptStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        *,
+        credit: Credit,
+        epoch: Epoch,
+        store: ReceiptStore,
+        losses: LossBook,
+        clock: Clock,
+    ) -> None:
         self._camera = camera
         self._credit = credit
         self._epoch = epoch
         self._store = store
+        self._losses = losses
         self._clock = clock
         self._number = 0
         self._began_at: datetime = clock.now()
+        self._first_began_at = self._began_at
         self._declared: list[DeclaredEpoch] = []
 
     def declare(self, lost: DeclaredEpoch) -> None:
@@ -96,7 +113,8 @@ class LedgerKeeping:
             tracks=camera.track_book.snapshot(),
             lived=camera.lived.snapshot(),
             faces_seen=camera.tracks.faces_seen,
-            declared=tuple(self._declared),
+            # From the camera's first opening on: what was lost while ingest was away is told by its next life.
+            declared=(*self._declared, *self._losses.since(self._first_began_at)),
             final=final,
             may_follow=0 if final else MAY_FOLLOW,
         )
@@ -128,6 +146,7 @@ class LedgerKeeping:
     async def _lost_lives(self) -> list[DeclaredEpoch]:
         spec = self._camera.spec
         lives = [account async for account in self._store.last_of_every_epoch(spec.deployment, spec.camera)]
+        self._first_began_at = min((self._began_at, *(life.began_at for life in lives)))
         known = {lost.epoch for account in lives for lost in account.declared}
         return [life.declare_lost() for life in lives if not life.final and life.epoch not in known]
 

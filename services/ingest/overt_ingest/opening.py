@@ -14,7 +14,7 @@ from overt.telemetry import get_logger
 from overt_ingest.camera import LAST_FRAME_PATIENCE_S, Camera, Visit
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.frame_life import FrameLife
-from overt_ingest.ledger_keeping import Credit, LedgerKeeping, ReceiptStore
+from overt_ingest.ledger_keeping import Credit, LedgerKeeping, LossBook, ReceiptStore
 from overt_ingest.ports import Detector, Outbox, Searcher, Studio
 
 log = get_logger(__name__)
@@ -51,6 +51,9 @@ class Parts(Protocol):
     @property
     def receipts(self) -> ReceiptStore: ...
 
+    @property
+    def losses(self) -> LossBook: ...
+
 
 class Opening:
     """Run it once. `shut` may be called at any time, from the event loop's thread."""
@@ -60,7 +63,9 @@ class Opening:
         self._clock = clock
         self._credit = Credit()
         self.camera = Camera(spec, clock=clock, may_enter=self._credit.may_enter)
-        self._ledger = LedgerKeeping(self.camera, credit=self._credit, epoch=epoch, store=parts.receipts, clock=clock)
+        self._ledger = LedgerKeeping(
+            self.camera, credit=self._credit, epoch=epoch, store=parts.receipts, losses=parts.losses, clock=clock
+        )
         self._link = parts.link(spec)
         self._life = FrameLife(
             camera=spec.camera,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 from overt.errors import Retryable
 from overt.ids import StreamId
-from overt.ledger import CameraAccount, FrameClass, TrackClass
+from overt.ledger import CameraAccount, DeclaredEpoch, FrameClass, TrackClass
 from overt.reasons import Reason
 
 from overt_ingest.camera import Visit
@@ -194,6 +195,16 @@ class FakeReceipts:
             yield account
 
 
+@dataclass
+class FakeLosses:
+    """What was lost, as the test says."""
+
+    lost: list[DeclaredEpoch] = field(default_factory=list)
+
+    def since(self, moment: datetime) -> list[DeclaredEpoch]:
+        return [one for one in self.lost if one.lost_at >= moment]
+
+
 class FakeParts:
     """What a camera is made of, all fake; one of each for all cameras."""
 
@@ -205,6 +216,7 @@ class FakeParts:
         self.darkroom = FakeStudio()
         self.outbox = FakeOutbox()
         self.receipts = FakeReceipts()
+        self.losses = FakeLosses()
         self._feed = feed
 
     def link(self, spec: CameraSpec) -> FakeDetector:

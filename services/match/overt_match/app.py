@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from overt.api.match.v1 import match_pb2 as pb
@@ -9,10 +10,12 @@ from overt.api.match.v1 import match_pb2_grpc
 from overt.auth import TokenVerifier
 from overt.bus import NatsBus, Subscription
 from overt.bus import connect as connect_bus
+from overt.ids import new_epoch
+from overt.lives import SignedLife
 from overt.rpc import RpcServer, TlsFiles, token_from_file
 from overt.rpc import connect as connect_rpc
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
-from overt.subjects import DEPLOYMENTS, LISTS, SEARCH
+from overt.subjects import DEPLOYMENTS, LISTS, SEARCH, Service
 from overt.telemetry import get_logger
 
 from overt_match.adapters.edge_index import EdgeIndexes
@@ -67,6 +70,7 @@ class MatchApp:
         self._erasure: Erasure | None = None
         self._search: Search | None = None
         self._answering: Subscription | None = None
+        self._life: SignedLife | None = None
         self._tasks: dict[str, Callable[[], Awaitable[None]]] = {}
 
     async def start(self) -> None:
@@ -94,8 +98,10 @@ class MatchApp:
             ),
             self._server.grpc,
         )
+        self._life = SignedLife(bus, Service.MATCH, host=socket.gethostname(), epoch=new_epoch(), clock=self._clock)
         self._tasks = {
             "bus": bus.until_lost,
+            "life": self._life.run,
             "deployments": lists.follow_deployments,
             "lists": lists.follow_lists,
             "load": lists.load,
@@ -131,6 +137,8 @@ class MatchApp:
         await self._server.stop(grace=_LAST_REPLIES_S)
         if self._lists is not None:
             await self._lists.close()
+        if self._life is not None:
+            await self._life.sign_out()
         if self._bus is not None:
             await self._bus.drain()
             await self._bus.close()

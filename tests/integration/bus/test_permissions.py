@@ -86,7 +86,9 @@ async def test_publishing(plain: dict, service: Service) -> None:
     one = plain[service]
     expected: dict[str, bool] = {c.of(DEP): service in c.publishers for c in CORE}
     expected |= {s.of(DEP, "x"): service in s.publishers for s in STREAMS}
-    expected |= {f"$KV.{b.name}.x": service in b.writers for b in BUCKETS}
+    for bucket, owner in product(BUCKETS, Service):
+        key = f"$KV.{bucket.name}.{owner.value}.x"
+        expected[key] = service in bucket.writers_of(f"{owner.value}.x")
     expected |= {f"$O.{OBJECTS}.{kind}.x": service is Service.MATCH for kind in "CM"}
     found = {subject: await one.may_publish(subject) for subject in expected}
     assert _told(found, expected) == []
@@ -192,7 +194,7 @@ async def test_streams_through_the_bus(buses: dict[Service, NatsBus], spec: Stre
 @pytest.mark.parametrize("bucket", BUCKETS, ids=lambda b: b.name)
 async def test_buckets_through_the_bus(buses: dict[Service, NatsBus], bucket: Bucket) -> None:
     for service, bus in buses.items():
-        key = f"of-{service.value}"
+        key = f"{service.value}.probe"
         if service in bucket.writers:
             await bus.bucket(bucket).create(key, b"x")
         else:

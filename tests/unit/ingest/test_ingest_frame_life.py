@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from overt.errors import Rejected, Retryable
 from overt.ids import Epoch
-from overt.ledger import Book
+from overt.ledger import Book, DeclaredEpoch
 from overt.reasons import Reason
 from overt.testing.virtual_time import LoopClock, run_virtually
 from overt_ingest.camera import Visit
@@ -394,6 +394,29 @@ async def test_a_life_that_ended_without_a_word_is_declared_once() -> None:
     declared = {a.epoch: [lost.epoch for lost in a.declared] for a in parts.receipts.accounts}
     assert declared == {"e1": [], "e2": ["e1"], "e3": ["e2"], "e4": []}
     assert all(lost.unknown_frames_at_most == MAY_FOLLOW for a in parts.receipts.accounts for lost in a.declared)
+
+
+@scene
+async def test_lives_of_other_services_lost_since_the_camera_first_opened_are_declared() -> None:
+    world = Set()
+    parts = FakeParts(analyse=world.analyse, judge=world.judge)
+    parts.losses.lost.append(DeclaredEpoch("match", "before", world.clock.now() - timedelta(minutes=1)))
+
+    async def live(epoch: str, *, kill: bool = False) -> list[str]:
+        opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch(epoch), parts=parts, clock=world.clock)
+        running = asyncio.create_task(opening.run())
+        await asyncio.sleep(1)
+        if kill:
+            running.cancel()
+        opening.shut()
+        await asyncio.wait((running,))
+        return [lost.epoch for lost in parts.receipts.accounts[-1].declared]
+
+    assert await live("e1", kill=True) == []
+    await asyncio.sleep(60)
+    parts.losses.lost.append(DeclaredEpoch("match", "while nobody looked", world.clock.now()))
+    await asyncio.sleep(60)
+    assert await live("e2") == ["e1", "while nobody looked"]
 
 
 @scene

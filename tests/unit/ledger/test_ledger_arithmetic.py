@@ -47,6 +47,17 @@ def account(**changes: object) -> CameraAccount:
     return replace(made, **changes)  # type: ignore[arg-type]  # the test names its fields
 
 
+def test_a_life_that_several_cameras_declare_is_one_line_with_all_that_is_unknown() -> None:
+    later = NOW + timedelta(seconds=2)
+    accounts = [
+        account(declared=(DeclaredEpoch("detect", "d1", later, 3), DeclaredEpoch("match", "m1", NOW))),
+        account(camera="cam2", declared=(DeclaredEpoch("detect", "d1", NOW, 4), DeclaredEpoch("match", "m1", later))),
+    ]
+    totals = merge(accounts)
+    assert totals.declared == (DeclaredEpoch("detect", "d1", NOW, 7), DeclaredEpoch("match", "m1", NOW))
+    assert totals.unknown_frames_at_most == 7
+
+
 def test_the_classes_are_those_of_the_architecture() -> None:
     assert set(FRAME_CLASSES) == {"no_face", "no_match", "superseded", "unanalysed", "rejected", "expired"}
     assert set(TRACK_CLASSES) == {"no_match", "quality", "outside_zone", "unconfirmed", "unanalysed", "expired"}

@@ -117,6 +117,35 @@ class Deployment(_message.Message):
 Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
 
 @_typing.final
+class ServiceLife(_message.Message):
+    """What a service leaves in the KV bucket `lives` while it runs, under its service's name and its host's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    LOST_EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.str
+    lost_epoch: _builtins.str
+    """The life that stood there before and had not signed out: it ended by a crash or kill -9."""
+    @_builtins.property
+    def began_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.str = ...,
+        began_at: _timestamp_pb2.Timestamp | None = ...,
+        lost_epoch: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "epoch", b"epoch", "lost_epoch", b"lost_epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceLife: _TypeAlias = ServiceLife  # noqa: Y015
+
+@_typing.final
 class Camera(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
