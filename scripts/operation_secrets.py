@@ -1,6 +1,6 @@
 """Prints the Secrets that deploy/k8s/base expects: certificates, NATS passwords, the token issuer, service tokens.
 
-    .venv/bin/python scripts/operation_secrets.py --namespace NAME [--days 30] | kubectl apply -f -
+    .venv/bin/python scripts/operation_secrets.py --namespace NAME [--name gateway=HOST] | kubectl apply -f -
 
 Everything is made anew at each call and kept nowhere else: the certificate authority's key is thrown away, so the
 certificates cannot be extended, only replaced. Restart the workloads after replacing them.
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import ipaddress
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import yaml
@@ -32,6 +34,11 @@ TOKENS = {
 }
 
 
+CERTIFICATES = (*map(str, Service), "nats")
+# A label of ASCII letters, digits and hyphens; the first one may be a wildcard.
+_HOST = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+
+
 class Authority:
     """A certificate authority that lives as long as this process."""
 
@@ -47,15 +54,15 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def issue(self, service: str) -> Mapping[str, bytes]:
-        """tls.crt, tls.key and ca.crt for a service, good as server and as client."""
+    def issue(self, service: str, further: Sequence[x509.GeneralName] = ()) -> Mapping[str, bytes]:
+        """tls.crt, tls.key and ca.crt for a service, good as server and as client; `further` names are added."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [service, f"{service}.{self._namespace}", f"{service}.{self._namespace}.svc", "localhost"]
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
         certificate = (
             self._builder(subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names), *further]), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -78,11 +85,30 @@ class Authority:
         )
 
 
-def manifests(namespace: str, days: int) -> Iterator[dict[str, object]]:
+def further_name(text: str) -> tuple[str, x509.GeneralName]:
+    """Of SERVICE=HOST the service and the name, or IP address, that its certificate is to have. ArgumentTypeError."""
+    service, _, host = text.partition("=")
+    if service not in CERTIFICATES:
+        raise argparse.ArgumentTypeError(f"{text}: say SERVICE=HOST, SERVICE being one of {', '.join(CERTIFICATES)}")
+    try:
+        return service, x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        if not _HOST.fullmatch(host) or len(host) > 253:
+            raise argparse.ArgumentTypeError(
+                f"{text}: {host!r} is no host name or IP address; give it without scheme and port, international "
+                "ones as xn--..."
+            ) from None
+        return service, x509.DNSName(host)
+
+
+def manifests(
+    namespace: str, days: int, names: Sequence[tuple[str, x509.GeneralName]] = ()
+) -> Iterator[dict[str, object]]:
     """The Secrets, and the ConfigMap with the NATS server's configuration (which holds no secret)."""
     authority = Authority(namespace, days)
-    for name in (*Service, "nats"):
-        yield _secret(namespace, f"overt-tls-{name}", authority.issue(name), kind="kubernetes.io/tls")
+    for name in CERTIFICATES:
+        pair = authority.issue(name, [further for service, further in names if service == name])
+        yield _secret(namespace, f"overt-tls-{name}", pair, kind="kubernetes.io/tls")
     passwords = {service: server_password() for service in Service}
     for service, password in passwords.items():
         yield _secret(namespace, f"overt-nats-{service}", {"password": password.encode()})
@@ -129,8 +155,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--namespace", required=True, help="of the operation")
     parser.add_argument("--days", type=int, default=30, help="until certificates and service tokens end (30)")
+    parser.add_argument(
+        "--name",
+        action="append",
+        type=further_name,
+        default=[],
+        metavar="SERVICE=HOST",
+        help="a further name or IP address for a service's certificate, gateway=lfr.example.org; may be repeated",
+    )
     arguments = parser.parse_args()
-    yaml.safe_dump_all(manifests(arguments.namespace, arguments.days), sys.stdout, sort_keys=False)
+    made = manifests(arguments.namespace, arguments.days, arguments.name)
+    yaml.safe_dump_all(made, sys.stdout, sort_keys=False)
 
 
 if __name__ == "__main__":

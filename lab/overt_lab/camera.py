@@ -20,6 +20,8 @@ from overt.errors import Fatal, Retryable
 from overt.rpc import to_overt_error
 from overt.telemetry import SpanName, current_traceparent, span
 
+from overt_lab.wording import counted
+
 Picture = NDArray[np.uint8]
 """height x width x 3, blue green red."""
 
@@ -53,7 +55,8 @@ def read_clip(path: Path) -> Clip:
                     yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
                     played += 1
             except av.FFmpegError as error:
-                raise Fatal(f"{path} is damaged: it cannot be decoded after {played} pictures") from error
+                after = counted(played, "picture", "pictures")
+                raise Fatal(f"{path} is damaged: it cannot be decoded after {after}") from error
 
     return Clip(pictures(), rate, stream.frames or None)
 

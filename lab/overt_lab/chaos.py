@@ -15,13 +15,14 @@ from pathlib import Path
 
 import click
 import numpy as np
-from overt.cli import run
+from overt.cli import CONTEXT, run
 from overt.permissions import Role
 
 from overt_lab.demo.cli import THRESHOLD, builtin_clip, builtin_list
 from overt_lab.demo.run import DEPLOYMENT, Outcome, Stage
 from overt_lab.machine import Machine, Options
 from overt_lab.rest import Gateway
+from overt_lab.wording import counted
 
 VICTIMS = ("detect", "match", "alerts", "ingest", "gateway", "nats")
 DECLARED = frozenset({"detect", "match", "alerts", "ingest"})
@@ -60,13 +61,13 @@ async def chaos(kills: int, seed: int) -> bool:
     for name in sorted(killed):
         known = f", {declared[name]} declared" if name in DECLARED else ""
         click.echo(f"{name}: {killed[name]} killed{known}")
-    click.echo(f"{len(alerts)} alerts")
+    click.echo(counted(len(alerts), "alert", "alerts"))
     click.echo(f"books: {'hold' if outcome.conserved else 'BROKEN'}; {outcome.ledger['frames_in']} frames")
     people = {alert["subject_ref"] for alert in alerts}
     return outcome.conserved and people == {"alder", "juniper"} and outcome.ledger["in_flight"] == 0
 
 
-@click.command()
+@click.command(context_settings=CONTEXT)
 @click.option("--kills", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(kills: int, seed: int) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
-import secrets
 import shutil
 import socket
 import sys
@@ -20,7 +18,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 
 from overt.auth import TokenIssuer, generate_issuer_key
@@ -31,12 +28,12 @@ from overt.rpc import Address
 from overt.runtime.supervisor import ChildSpec, Supervisor
 from overt.subjects import Service
 
-from overt_lab.layout import Layout, append_private, write_private
+from overt_lab.layout import Layout, write_private
+from overt_lab.login_codes import login_link
 from overt_lab.running import RUN_PREFIX, Hold, Running
 
 SERVICE_TOKEN_LIFE = timedelta(hours=12)
 SERVICE_TOKEN_RENEWAL = timedelta(hours=4)
-LOGIN_CODE_LIFE = timedelta(minutes=15)
 _STORE_KEY = "OVERT_NATS_STORE_KEY"  # the variable that nats-server reads the key of its file encryption from
 
 _SERVICE_ROLES = {
@@ -113,16 +110,9 @@ class Machine:
         assert self._issuer is not None, "up() first"
         return self._issuer.issue(role, subject=subject, lifetime=lifetime, deployment=deployment, camera=camera)
 
-    def login_code(self, role: Role) -> str:
-        """A code that logs in once, within a quarter of an hour. Goes into a URL's fragment, never its query."""
-        code = secrets.token_urlsafe(18)
-        line = {
-            "sha256": sha256(code.encode()).hexdigest(),
-            "role": str(role),
-            "expires": time.time() + LOGIN_CODE_LIFE.total_seconds(),
-        }
-        append_private(self.layout.login_codes, json.dumps(line))
-        return code
+    def login_link(self, role: Role) -> str:
+        """An address that logs in to the page once."""
+        return login_link(self.gateway_url, self.layout.login_codes, role)
 
     async def up(self) -> None:
         """Returns when every service is ready. Fatal says which one is not, with its last words."""
@@ -142,7 +132,7 @@ class Machine:
             await self.supervisor.start(self._service(Service.MATCH, base))
             await self.supervisor.start(self._service(Service.INGEST, base))
             await self.supervisor.start(self._service(Service.GATEWAY, base))
-            self._hold.ready(Running(self.gateway_url, self.camera_address, self.layout.issuer_key, os.getpid()))
+            self._hold.ready(Running(self.gateway_url, self.camera_address, self.layout, os.getpid()))
         except BaseException:
             await self.down()
             raise

@@ -37,7 +37,7 @@ class Running:
 
     gateway_url: str
     camera_address: str
-    issuer_key: Path
+    layout: Layout
     pid: int
 
 
@@ -59,10 +59,9 @@ class Hold:
     def ready(self, running: Running) -> None:
         """From now on `find_running` finds it."""
         self._tell(
-            run=str(running.issuer_key.parent),
+            run=str(running.layout.run),
             gateway_url=running.gateway_url,
             camera_address=running.camera_address,
-            issuer_key=str(running.issuer_key),
         )
 
     def release(self) -> None:
@@ -92,9 +91,8 @@ def find_running(data: Path) -> Running:
         os.close(lock)
     found = _read(data / _NOTE)
     try:
-        return Running(
-            found["gateway_url"], found["camera_address"], Path(found["issuer_key"]), int(found.get("pid", "0"))
-        )
+        layout = Layout(data, Path(found["run"]))
+        return Running(found["gateway_url"], found["camera_address"], layout, int(found.get("pid", "0")))
     except KeyError:
         raise Fatal(f"the system on {data} is still starting: try again in a moment") from None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from overt.cli import run
+from overt.cli import CONTEXT, run
 
 from overt_lab.demo.cli import THRESHOLD, builtin_clip, builtin_list
 from overt_lab.demo.run import Outcome, Stage
@@ -93,7 +93,7 @@ async def soak(minutes: float) -> bool:
     return outcome.conserved and not machine.deaths and total <= LIMIT_MB_PER_MINUTE
 
 
-@click.command()
+@click.command(context_settings=CONTEXT)
 @click.option("--minutes", type=click.FloatRange(0.5), default=10.0, show_default=True)
 def main(minutes: float) -> None:
     """Print the memory of every service over time; exit 1 if the sum grows by more than 1 MB a minute."""

@@ -1,4 +1,4 @@
-"""`overt up` and `overt token`: the system on one machine, and a token for it."""
+"""`overt up`, `overt login` and `overt token`: the system on one machine, and two ways into it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 
 import click
 from overt.auth import TokenIssuer
-from overt.permissions import Role
+from overt.permissions import PEOPLE, Role
 
+from overt_lab.login_codes import LIFE, login_link
 from overt_lab.running import find_running, state_home
 
+_MINUTES = int(LIFE.total_seconds() / 60)
+_PEOPLE = sorted(role.value for role in PEOPLE)
 PEOPLE_AND_CAMERAS = [role.value for role in Role if not role.value.startswith("service:")]
 
 data_option = click.option(
@@ -36,7 +39,7 @@ def up(data: Path | None, listen: str, camera_listen: str) -> None:
 
 
 async def _up(data: Path, listen: str, camera_listen: str) -> None:
-    # Here, not above: `overt token` is not to wait for the machinery.
+    # Here, not above: the other verbs are not to wait for the machinery.
     from overt_lab.machine import Machine, Options
     from overt_lab.stopping import finished, stop_on_signals
 
@@ -45,10 +48,9 @@ async def _up(data: Path, listen: str, camera_listen: str) -> None:
     stop = stop_on_signals()
     try:
         if await finished(machine.up(), stop):
-            code = machine.login_code(Role.OPERATOR)
             click.echo(f"""
-  page     {machine.gateway_url}/#code={code}
-           (logs in once as operator, within 15 minutes; start again for a new one)
+  page     {machine.login_link(Role.OPERATOR)}
+           (logs in once as operator, within {_MINUTES} minutes; for another link: overt login)
   REST     {machine.gateway_url}/v1 (send a token: overt token ROLE)
   cameras  {machine.camera_address} (gRPC; see examples/push_camera.py)
   data     {options.data} (logs in {machine.layout.logs})
@@ -58,6 +60,19 @@ Runs unauthorised: development. Ctrl-C stops everything, and ends every token: t
         click.echo("overt: stopping")
     finally:
         await machine.down()
+
+
+@click.command()
+@click.argument("role", type=click.Choice(_PEOPLE), metavar="[ROLE]", default=Role.OPERATOR.value)
+@data_option
+def login(role: str, data: Path | None) -> None:
+    """Print a link that logs in once to the page of the system that `overt up` runs.
+
+    ROLE is applicant, authorising_officer, operator (the default), engagement_officer, auditor or administrator.
+    """
+    running = find_running(data or state_home())
+    click.echo(login_link(running.gateway_url, running.layout.login_codes, Role(role)))
+    click.echo(f"(logs in once as {role}, within {_MINUTES} minutes)", err=True)
 
 
 @click.command()
@@ -83,7 +98,7 @@ def token(
     bound = bool(deployment) and bool(camera) if role == Role.CAMERA else not (deployment or camera)
     if not bound:
         raise click.UsageError("a camera token needs --deployment and --camera; the others take neither")
-    issuer = TokenIssuer(find_running(data or state_home()).issuer_key.read_bytes())
+    issuer = TokenIssuer(find_running(data or state_home()).layout.issuer_key.read_bytes())
     click.echo(
         issuer.issue(
             Role(role),

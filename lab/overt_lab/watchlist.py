@@ -24,6 +24,7 @@ from overt_lab.progress import progress
 from overt_lab.rest import Gateway, RestError
 from overt_lab.running import find_running, state_home
 from overt_lab.up import data_option
+from overt_lab.wording import counted
 
 # What the gateway answers when it cannot take an archive as a whole: the next one may be good.
 _ABOUT_THE_BATCH = frozenset({Reason.BAD_ARCHIVE, Reason.BAD_MANIFEST, Reason.MESSAGE_TOO_LARGE, Reason.UNSAFE_PATH})
@@ -77,8 +78,8 @@ def import_(
         asyncio.run(_import(gateway_url, token, deployment, found, outcome))
     except OvertError:
         click.echo(
-            f"stopped: {outcome.sent} of {len(found)} rows had been sent. When that is mended, import the same "
-            "manifest again: who is on the list already is refused as duplicate_subject, and stays",
+            f"stopped: {outcome.sent} of {counted(len(found), 'row', 'rows')} had been sent. When that is mended, "
+            "import the same manifest again: who is on the list already is refused as duplicate_subject, and stays",
             err=True,
         )
         raise
@@ -87,9 +88,13 @@ def import_(
         if outcome.refused or destination.exists():
             write_refused(destination, outcome.refused)
     if not outcome.refused:
-        click.echo(f"all {len(rows)} rows went in; the list has {outcome.size} entries")
+        every = "the row" if len(rows) == 1 else f"all {len(rows)} rows"
+        click.echo(f"{every} went in; the list has {counted(outcome.size, 'entry', 'entries')}")
         return
-    click.echo(f"{len(rows) - len(outcome.refused)} of {len(rows)} rows went in; the list has {outcome.size} entries")
+    click.echo(
+        f"{len(rows) - len(outcome.refused)} of {counted(len(rows), 'row', 'rows')} went in; "
+        f"the list has {counted(outcome.size, 'entry', 'entries')}"
+    )
     click.echo(f"{len(outcome.refused)} refused, see {destination}:")
     for one in outcome.in_order()[:5]:
         click.echo(f"  row {one.row.number}, {one.row.fields['image']}: {one.message} [{one.reason}]")
@@ -124,7 +129,7 @@ async def _import(url: str, token: str, deployment: str, found: Sequence[Found],
     async with Gateway(url, lambda: token) as gateway:
         if not planned:
             outcome.size = await gateway.list_size(deployment)
-        for batch in progress(planned, label=f"importing {len(found)} rows", length=len(planned)):
+        for batch in progress(planned, label=f"importing {counted(len(found), 'row', 'rows')}", length=len(planned)):
             archive = await asyncio.to_thread(_packed, batch)
             try:
                 answer = await gateway.import_list(deployment, archive)
@@ -159,6 +164,6 @@ def _where(url: str | None, data: Path | None) -> tuple[str, str]:
             raise Fatal("--url needs a token of role applicant in the environment variable OVERT_TOKEN")
         return url, token
     running = find_running(data or state_home())
-    issuer = TokenIssuer(running.issuer_key.read_bytes())
+    issuer = TokenIssuer(running.layout.issuer_key.read_bytes())
     fresh = token or issuer.issue(Role.APPLICANT, subject="applicant", lifetime=timedelta(hours=1))
     return running.gateway_url, fresh

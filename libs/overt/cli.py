@@ -13,6 +13,9 @@ import click
 
 from overt.errors import Fatal, OvertError
 
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+"""Click's context settings of every command that stands alone; verbs have them from `overt`."""
+
 _GROUP = "overt.verbs"
 
 
@@ -61,7 +64,7 @@ def _about(point: EntryPoint) -> str | None:
     return None
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Verbs, context_settings=CONTEXT)
 @click.version_option(package_name="overt", prog_name="overt")
 def overt() -> None:
     """Live facial recognition for overt, authorised, time-boxed deployments.

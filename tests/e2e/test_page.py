@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from overt.ledger import Book, CameraAccount
 from overt.permissions import Role
 from overt_gateway.ports import Alert, Sighting
 from overt_gateway.testing import an_alert
@@ -183,6 +184,16 @@ async def test_cameras_and_counters(watched: Watched, served: Served) -> None:
     await expect(page.locator("#counters")).to_contain_text("131")
     await expect(page.locator("#counters")).to_contain_text("42,130")
     await expect(page.locator("#receipt")).to_contain_text("No ledger receipt yet")
+    noon = datetime(2026, 5, 1, 12, 0, 7, tzinfo=UTC)
+    receipt = CameraAccount("market", "gate", "e1", 1, noon, noon, frames=Book(7, {"no_face": 6}, 1))
+    served.peers.ledgers.accounts.append(receipt)
+    local = await page.evaluate("iso => new Date(iso).toTimeString().slice(0, 8)", noon.isoformat())
+    told = f"1 frame kept as sealed evidence, as of {local}; in flight and ledger likewise."
+    await expect(page.locator("#receipt")).to_contain_text(told, timeout=10_000)
+    served.peers.ledgers.accounts.append(replace(receipt, number=2, final=True))
+    await expect(page.locator("#receipt")).to_have_text(
+        "1 frame kept as sealed evidence. The last receipts are in.", timeout=10_000
+    )
     # Nobody reports any more: within seconds the page says so.
     await expect(gate).to_contain_text("blind: nobody is receiving its pictures", timeout=8_000)
     async with served.client(Role.OPERATOR) as operator:

@@ -1,4 +1,4 @@
-"""`overt up`, `overt token` and `overt watchlist import`: the system on one machine, as a user runs it."""
+"""`overt up`, `login`, `token` and `watchlist import`: the system on one machine, as a user runs it."""
 
 from __future__ import annotations
 
@@ -179,6 +179,17 @@ def test_the_printed_code_logs_in_once(system: Up) -> None:
         again = browser.post("/v1/login", json={"code": code})
         assert (again.status_code, again.json()["reason"]) == (401, "code_invalid")
     assert code not in (system.run_directory / "login-codes").read_text(), "only its digest is kept"
+
+
+def test_a_new_link_logs_in_once_too(system: Up) -> None:
+    assert "for another link: overt login" in system.output
+    done = overt("login", "auditor", "--data", str(system.data))
+    assert done.returncode == 0, done.stderr
+    address, code = done.stdout.strip().split("/#code=")
+    assert address == system.page[0]
+    answers = [httpx.post(f"{address}/v1/login", json={"code": code}, trust_env=False) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+    assert answers[0].json()["role"] == "auditor"
 
 
 def test_what_is_secret_is_this_users_and_in_no_command_line(system: Up) -> None:

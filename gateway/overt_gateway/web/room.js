@@ -1,6 +1,6 @@
 // The rest of the room: under what it runs, cameras and whether they see, what was seen and forgotten.
 
-import { at, count, make, moment, say } from "/static/dom.js";
+import { at, count, make, moment, say, time } from "/static/dom.js";
 import { getJson } from "/static/session.js";
 import { pause } from "/static/stream.js";
 
@@ -98,7 +98,7 @@ export class Room {
       counter("in flight", receipts ? count(ledger.in_flight) : "–"),
       counter("ledger", receipts ? (holds ? "✓ balances" : "✗ broken") : "–", receipts ? (holds ? "yes" : "no") : null));
     say(at("receipt"), receipts
-      ? `${count(ledger.retained)} frames kept as sealed evidence. ${ledger.final ? "The last receipts are in." : "In flight and ledger are of the last receipt; one comes each minute."}`
+      ? `${count(ledger.retained)} ${ledger.retained === 1 ? "frame" : "frames"} kept as sealed evidence${ledger.final ? ". The last receipts are in." : `, as of ${time(ledger.as_of)}; in flight and ledger likewise. A receipt comes each minute.`}`
       : "No ledger receipt yet; the first comes when a camera opens.");
   }
 }

@@ -128,8 +128,7 @@ async def _run(
             _say(f"not listed: {row['image']}: {row['message']}")
         _say(f"list sealed: {outcome.list_size} on it; a camera is open")
         if serve:
-            code = machine.login_code(Role.OPERATOR)
-            _say(f"the page, logged in once as operator: {machine.gateway_url}/#code={code}")
+            _say(f"the page, logged in once as operator: {machine.login_link(Role.OPERATOR)}")
             _say("playing again and again; Ctrl-C ends the deployment")
         async with stage.watching(_tell):
             while await finished(_play(stage, video), stop) and serve:

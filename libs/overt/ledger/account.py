@@ -68,6 +68,8 @@ class Totals:
     declared: tuple[DeclaredEpoch, ...] = ()
     unknown_frames_at_most: int = 0
     open_epochs: int = 0
+    as_of: datetime | None = None
+    """The counts are of then, or newer: the oldest receipt that another one will follow, else the newest of all."""
     every_receipt_conserved: bool = True
 
     def conserved(self) -> bool:
@@ -96,6 +98,7 @@ def merge(accounts: Iterable[CameraAccount]) -> Totals:
         unknown_frames_at_most=sum(d.unknown_frames_at_most for d in declared.values()),
         every_receipt_conserved=all_conserved,
     )
+    open_untils: list[datetime] = []
     for (deployment, camera, epoch), account in sorted(newest.items()):
         lost = (deployment, camera, "ingest", epoch) in declared
         totals = replace(
@@ -104,9 +107,11 @@ def merge(accounts: Iterable[CameraAccount]) -> Totals:
             tracks=totals.tracks + (_without_in_flight(account.tracks) if lost else account.tracks),
             lived=totals.lived + account.lived,
             faces_seen=totals.faces_seen + account.faces_seen,
-            open_epochs=totals.open_epochs + (not account.final and not lost),
         )
-    return totals
+        if not account.final and not lost:
+            open_untils.append(account.until)
+    latest = max((account.until for account in newest.values()), default=None)
+    return replace(totals, open_epochs=len(open_untils), as_of=min(open_untils, default=latest))
 
 
 def _by_life(declared: Iterable[DeclaredEpoch]) -> tuple[DeclaredEpoch, ...]:

@@ -9,8 +9,8 @@ from overt.ledger.book import FRAME_CLASSES, TRACK_CLASSES, Book
 
 
 def figures(totals: Totals) -> dict[str, Any]:
-    """JSON-ready; every class of the closed lists is there, with 0 where nothing happened. Times in ms, and
-    null where nothing was destroyed."""
+    """JSON-ready; every class of the closed lists is there, with 0 where nothing happened. Durations
+    in ms, null where nothing was destroyed; `as_of` is null before the first receipt."""
     return {
         "frames_in": totals.frames.entered,
         **_book(totals.frames, FRAME_CLASSES),
@@ -37,6 +37,7 @@ def figures(totals: Totals) -> dict[str, Any]:
         ],
         "unknown_frames_at_most": totals.unknown_frames_at_most,
         "open_epochs": totals.open_epochs,
+        "as_of": totals.as_of.isoformat() if totals.as_of else None,
     }
 
 

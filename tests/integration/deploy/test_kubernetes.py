@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from cryptography import x509
 from overt.settings import ServiceSettings
 
 pytestmark = pytest.mark.integration
@@ -94,6 +96,44 @@ def test_every_secret_that_is_mounted_is_made(
         mounts = [m["name"] for m in pod["containers"][0]["volumeMounts"]]
         claims = [c["metadata"]["name"] for c in spec.get("volumeClaimTemplates", [])]
         assert set(mounts) == {v["name"] for v in pod["volumes"]} | set(claims), name
+
+
+def test_a_certificate_may_name_more(root: Path) -> None:
+    script = [sys.executable, root / "scripts/operation_secrets.py", "--namespace", "here"]
+    more = ["gateway=lfr.example.police.uk", "gateway=192.0.2.7", "ingest=*.cameras.example"]
+    done = subprocess.run(
+        [*script, *(word for name in more for word in ("--name", name))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    names = {}
+    for document in yaml.safe_load_all(done.stdout):
+        if document["metadata"]["name"].startswith("overt-tls-"):
+            certificate = x509.load_pem_x509_certificate(base64.b64decode(document["data"]["tls.crt"]))
+            found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            names[document["metadata"]["name"]] = {str(name.value) for name in found}
+    assert names["overt-tls-gateway"] == {
+        "gateway",
+        "gateway.here",
+        "gateway.here.svc",
+        "localhost",
+        "lfr.example.police.uk",
+        "192.0.2.7",
+    }
+    assert names["overt-tls-ingest"] == {"ingest", "ingest.here", "ingest.here.svc", "localhost", "*.cameras.example"}
+    assert names["overt-tls-match"] == {"match", "match.here", "match.here.svc", "localhost"}
+
+
+@pytest.mark.parametrize(
+    "name", ["lfr.example", "door=lfr.example", "gateway=", "gateway=https://lfr.example", "gateway=lfr.example:8443"]
+)
+def test_a_name_that_cannot_be_is_refused(root: Path, name: str) -> None:
+    script = [sys.executable, root / "scripts/operation_secrets.py", "--namespace", "here", "--name", name]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"argument --name: {name}: " in done.stderr
 
 
 def test_only_the_gateway_gets_the_issuers_private_key(rendered: list[dict[str, Any]]) -> None:

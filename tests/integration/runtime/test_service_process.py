@@ -49,7 +49,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: os.umask(0),
+            umask=0,
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -62,7 +62,19 @@ async def test_a_source_url_goes_in_and_never_comes_out(
 
 @pytest.mark.parametrize(
     "source",
-    ["file:///etc/passwd", "ftp://x/y", "rtsp://:554", "/dev/video0", "javascript:alert(1)", "rtsp://a b/", "x" * 9],
+    [
+        "file:///etc/passwd",
+        "ftp://x/y",
+        "rtsp://:554",
+        "/dev/video0",
+        "javascript:alert(1)",
+        "rtsp://a b/",
+        "x" * 9,
+        "rtsp://[::1",
+        "rtsp://[camera]/live",
+        "rtsp://gate:99999/live",
+        "rtsp://gate\u2100/live",
+    ],
 )
 async def test_other_sources_are_refused(client: httpx.AsyncClient, peers: FakePeers, draft: str, source: str) -> None:
     answer = await _add(client, peers, draft, source_url=source)

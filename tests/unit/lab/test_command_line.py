@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -14,7 +15,12 @@ from overt import cli
 from overt.errors import Fatal, Rejected, Retryable
 from overt.permissions import Role
 from overt.reasons import Reason
-from overt_lab.up import PEOPLE_AND_CAMERAS, token
+from overt.runtime import SystemClock
+from overt_gateway.auth import LoginCodes
+from overt_lab import chaos, soak
+from overt_lab.layout import Layout
+from overt_lab.running import Hold, Running
+from overt_lab.up import PEOPLE_AND_CAMERAS, login, token
 
 pytestmark = pytest.mark.unit
 
@@ -74,7 +80,14 @@ def test_help_says_what_the_verbs_say_themselves() -> None:
 
 
 def test_the_verbs_are_those_that_were_agreed() -> None:
-    assert {point.name for point in entry_points(group="overt.verbs")} >= {"demo", "up", "token", "models", "watchlist"}
+    assert {point.name for point in entry_points(group="overt.verbs")} >= {
+        "demo",
+        "up",
+        "login",
+        "token",
+        "models",
+        "watchlist",
+    }
 
 
 def test_a_verb_whose_packages_are_not_installed_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +104,55 @@ def test_a_verb_whose_packages_are_not_installed_says_which(monkeypatch: pytest.
     assert isinstance(CliRunner().invoke(cli.overt, ["demo"]).exception, ModuleNotFoundError), "a defect of ours"
 
 
-# --- overt token, as far as it goes without a system ------------------------------------------------------------
+@pytest.mark.parametrize("command", [cli.overt, soak.main, chaos.main])
+def test_help_is_short_everywhere(command: click.Command) -> None:
+    shown = CliRunner().invoke(command, ["-h"])
+    assert shown.exit_code == 0, shown.output
+    assert "-h, --help" in shown.output
+
+
+# --- overt login and overt token, as far as they go without a system --------------------------------------------
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Layout]:
+    layout = Layout(tmp_path / "data", tmp_path / "overt-run")
+    layout.data.mkdir()
+    layout.run.mkdir()
+    hold = Hold(layout)
+    hold.ready(Running("http://127.0.0.1:8600", "127.0.0.1:8601", layout, os.getpid()))
+    yield layout
+    hold.release()
+
+
+@pytest.mark.parametrize(("asked", "role"), [([], Role.OPERATOR), (["auditor"], Role.AUDITOR)])
+async def test_a_login_link_holds_a_code_that_works_once(running: Layout, asked: list[str], role: Role) -> None:
+    shown = CliRunner().invoke(login, [*asked, "--data", str(running.data)])
+    assert shown.exit_code == 0, shown.output
+    assert role in shown.stderr
+    assert "within 15 minutes" in shown.stderr
+    page, code = shown.stdout.strip().split("/#code=")
+    assert page == "http://127.0.0.1:8600"
+    assert code not in running.login_codes.read_text(), "only its digest is kept"
+    codes = LoginCodes(running.login_codes, SystemClock())
+    assert await codes.redeem(code) is role
+    with pytest.raises(Rejected):
+        await codes.redeem(code)
+
+
+def test_every_login_link_is_another(running: Layout) -> None:
+    links = {CliRunner().invoke(login, ["--data", str(running.data)]).stdout for _ in range(2)}
+    assert len(links) == len(running.login_codes.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("role", ["camera", "service:gateway"])
+def test_only_people_log_in(role: str, tmp_path: Path) -> None:
+    assert CliRunner().invoke(login, [role, "--data", str(tmp_path)]).exit_code == 2
+
+
+def test_a_login_without_a_system_says_what_to_do(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(login, ["--data", str(tmp_path)])
+    assert "start one with `overt up`" in str(shown.exception)
 
 
 def test_tokens_are_for_people_and_cameras_never_for_services() -> None:

@@ -99,6 +99,13 @@ def test_all_rows_go_in(desk: Desk) -> None:
     assert set(unpack(desk.gateway.archives[0])) == {"row-2", "row-3", "manifest.csv"}
 
 
+def test_one_is_one(desk: Desk) -> None:
+    desk.write("a.jpg")
+    assert "the row went in; the list has 1 entry\n" in desk.run({"size": 1, "refused": []}).output
+    desk.write("a.jpg", "none.jpg")
+    assert "1 of 2 rows went in; the list has 1 entry\n" in desk.run({"size": 1, "refused": []}).output
+
+
 def test_refused_rows_keep_their_own_numbers_over_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifests, "BATCH_IMAGES", 2)
     desk.write("a.jpg", "none-1.jpg", "c.jpg", "d.jpg", "e.jpg")  # rows 2 to 6; 3 is not sent
@@ -149,7 +156,7 @@ def test_nothing_to_send_still_says_how_long_the_list_is(desk: Desk) -> None:
     desk.write("none.jpg")
     done = desk.run()
     assert done.exit_code == 1
-    assert "0 of 1 rows went in; the list has 41 entries" in done.output
+    assert "0 of 1 row went in; the list has 41 entries" in done.output
     assert desk.gateway.archives == []
 
 

@@ -23,7 +23,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def _running(layout: Layout) -> Running:
-    return Running("http://127.0.0.1:1", "127.0.0.1:2", layout.issuer_key, os.getpid())
+    return Running("http://127.0.0.1:1", "127.0.0.1:2", layout, os.getpid())
 
 
 def test_a_system_that_is_ready_is_found(layout: Layout) -> None:

@@ -136,6 +136,19 @@ def test_merging_takes_the_newest_receipt_of_every_epoch_once() -> None:
     assert totals.conserved()
 
 
+def test_the_figures_are_as_of_the_oldest_receipt_that_another_will_follow() -> None:
+    first, second = NOW + timedelta(minutes=3), NOW + timedelta(minutes=4)
+    closed = account(epoch="e0", until=NOW, final=True, may_follow=0, frames=Book(), declared=())
+    fresh = account(camera="cam2", until=second, declared=())
+    assert merge([]).as_of is None
+    assert merge([closed]).as_of == NOW
+    assert merge([closed, account(number=2, until=NOW), account(until=first), fresh]).as_of == first
+    lost = account(epoch="e9", until=NOW)
+    assert merge([lost, account(until=first, declared=(lost.declare_lost(),)), fresh]).as_of == first
+    assert figures(merge([fresh]))["as_of"] == second.isoformat()
+    assert figures(merge([]))["as_of"] is None
+
+
 def test_what_was_in_flight_in_a_lost_epoch_is_unknown_not_in_flight() -> None:
     lost = account()
     after = account(

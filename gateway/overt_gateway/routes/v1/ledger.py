@@ -23,6 +23,7 @@ def register(app: FastAPI, *, control: Control, ledgers: Ledgers) -> None:
 
         `conserved` says whether frames_in is what was destroyed, retained and is in flight; `tracks.conserved`
         the same of tracks. Receipts come once a minute, and a last one when a camera has closed: `final`.
+        Everything is told as of the receipt at `as_of`; of several open cameras, the one whose receipt is oldest.
         """
         known = (await control.get(deployment)).deployment
         return {

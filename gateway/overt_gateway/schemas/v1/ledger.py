@@ -38,6 +38,7 @@ _ONE: dict[str, Any] = {
     "declared_epochs": [],
     "unknown_frames_at_most": 0,
     "open_epochs": 0,
+    "as_of": "2026-05-01T15:00:00+00:00",
     "final": True,
 }
 

@@ -56,7 +56,7 @@ class PulledSource:
         """Opens the source, feeds its frames to the visit, and opens it again, 1 to 30 s later, when it ends,
         stalls or fails. With a URL that is no camera's the camera stays blind: files are never a source here."""
         names = {"deployment": self._spec.deployment, "camera": self._spec.camera}
-        if urlsplit(self._spec.source_url).scheme.lower() not in SCHEMES:
+        if _scheme(self._spec.source_url) not in SCHEMES:
             visit.camera.senses.source_trouble = Reason.BAD_FIELD
             log.error("source_refused", reason=Reason.BAD_FIELD, **names)
             await asyncio.Event().wait()
@@ -200,10 +200,18 @@ class _Pulling:
         return _Trouble(refusal[0]) if refusal else None
 
 
+def _scheme(url: str) -> str:
+    """In lower case; empty where there is none, or the URL is malformed. What parses it may quote it: not told."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
 def _options(url: str) -> dict[str, str]:
     options = {"protocol_whitelist": _PROTOCOLS, "fflags": "nobuffer", "flags": "low_delay"}
     microseconds = str(int(OPEN_TIMEOUT_S * 1_000_000))
-    if urlsplit(url).scheme.lower() in ("rtsp", "rtsps"):
+    if _scheme(url) in ("rtsp", "rtsps"):
         # TCP: with UDP a lost packet is a smeared face. FFmpeg's own timeout is for its reads and writes.
         return options | {"rtsp_transport": "tcp", "timeout": microseconds}
     return options | {"rw_timeout": microseconds}

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from overt.api.types.v1 import types_pb2 as overt_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n overt/api/detect/v1/detect.proto\x12\x13overt.api.detect.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eovert/api/types/v1/types.proto\"\x7f\n\x0e\x41nalyseRequest\x12/\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.overt.api.detect.v1.OpeningH\x00\x12\x34\n\x05\x66rame\x18\x02 \x01(\x0b\x32#.overt.api.detect.v1.FrameToAnalyseH\x00\x42\x06\n\x04what\"p\n\x07Opening\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12\x18\n\x10smallest_face_px\x18\x03 \x01(\x02\x12\'\n\x04zone\x18\x04 \x03(\x0b\x32\x19.overt.api.types.v1.Point\"\xe3\x01\n\x0e\x46rameToAnalyse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x04jpeg\x18\x03 \x01(\x0cH\x00\x12.\n\x03raw\x18\x04 \x01(\x0b\x32\x1f.overt.api.detect.v1.RawPictureH\x00\x12\x16\n\x0epending_tracks\x18\x05 \x03(\x04\x12\x16\n\x0esettled_tracks\x18\x06 \x03(\x04\x12\x13\n\x0btraceparent\x18\x07 \x01(\tB\t\n\x07picture\"8\n\nRawPicture\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0b\n\x03\x62gr\x18\x03 \x01(\x0c\"\xbf\x01\n\x0c\x41nalyseReply\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\t\x12-\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x1e.overt.api.detect.v1.FoundFace\x12\x14\n\x0c\x65nded_tracks\x18\x04 \x03(\x04\x12\'\n\x04took\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05width\x18\x06 \x01(\r\x12\x0e\n\x06height\x18\x07 \x01(\r\"\xbf\x01\n\tFoundFace\x12\r\n\x05track\x18\x01 \x01(\x04\x12$\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x17.overt.api.types.v1.Box\x12,\n\tlandmarks\x18\x03 \x03(\x0b\x32\x19.overt.api.types.v1.Point\x12,\n\x07quality\x18\x04 \x01(\x0b\x32\x1b.overt.api.types.v1.Quality\x12\x10\n\x08template\x18\x05 \x01(\x0c\x12\x0f\n\x07refused\x18\x06 \x01(\t\"\x1d\n\x0c\x45nrolRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"t\n\nEnrolReply\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x10\n\x08template\x18\x02 \x01(\x0c\x12\x16\n\x0ereference_jpeg\x18\x03 \x01(\x0c\x12,\n\x07quality\x18\x04 \x01(\x0b\x32\x1b.overt.api.types.v1.Quality\"\x11\n\x0f\x44\x65scribeRequest\"\xb6\x01\n\rDescribeReply\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12*\n\x06models\x18\x04 \x03(\x0b\x32\x1a.overt.api.detect.v1.Model\x12\x1a\n\x12\x65xecution_provider\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x17\n\x0ftemplate_length\x18\x07 \x01(\r\"D\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t2\x82\x02\n\x06\x44\x65tect\x12U\n\x07\x41nalyse\x12#.overt.api.detect.v1.AnalyseRequest\x1a!.overt.api.detect.v1.AnalyseReply(\x01\x30\x01\x12K\n\x05\x45nrol\x12!.overt.api.detect.v1.EnrolRequest\x1a\x1f.overt.api.detect.v1.EnrolReply\x12T\n\x08\x44\x65scribe\x12$.overt.api.detect.v1.DescribeRequest\x1a\".overt.api.detect.v1.DescribeReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n overt/api/detect/v1/detect.proto\x12\x13overt.api.detect.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eovert/api/types/v1/types.proto\"\x7f\n\x0e\x41nalyseRequest\x12/\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.overt.api.detect.v1.OpeningH\x00\x12\x34\n\x05\x66rame\x18\x02 \x01(\x0b\x32#.overt.api.detect.v1.FrameToAnalyseH\x00\x42\x06\n\x04what\"\x95\x01\n\x07Opening\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12\x18\n\x10smallest_face_px\x18\x03 \x01(\x02\x12\'\n\x04zone\x18\x04 \x03(\x0b\x32\x19.overt.api.types.v1.Point\x12\x0f\n\x07ring_id\x18\x05 \x01(\t\x12\x12\n\neverywhere\x18\x06 \x01(\x08\"\x8e\x02\n\x0e\x46rameToAnalyse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\x0b\x63\x61ptured_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x04jpeg\x18\x03 \x01(\x0cH\x00\x12.\n\x03raw\x18\x04 \x01(\x0b\x32\x1f.overt.api.detect.v1.RawPictureH\x00\x12)\n\x04slot\x18\x08 \x01(\x0b\x32\x19.overt.api.detect.v1.SlotH\x00\x12\x16\n\x0epending_tracks\x18\x05 \x03(\x04\x12\x16\n\x0esettled_tracks\x18\x06 \x03(\x04\x12\x13\n\x0btraceparent\x18\x07 \x01(\tB\t\n\x07picture\"8\n\nRawPicture\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0b\n\x03\x62gr\x18\x03 \x01(\x0c\"Y\n\x04Slot\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\x0f\n\x07ring_id\x18\x05 \x01(\t\"\xd6\x01\n\x0c\x41nalyseReply\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\t\x12-\n\x05\x66\x61\x63\x65s\x18\x03 \x03(\x0b\x32\x1e.overt.api.detect.v1.FoundFace\x12\x14\n\x0c\x65nded_tracks\x18\x04 \x03(\x04\x12\'\n\x04took\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05width\x18\x06 \x01(\r\x12\x0e\n\x06height\x18\x07 \x01(\r\x12\x15\n\rring_attached\x18\x08 \x01(\x08\"\xbf\x01\n\tFoundFace\x12\r\n\x05track\x18\x01 \x01(\x04\x12$\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x17.overt.api.types.v1.Box\x12,\n\tlandmarks\x18\x03 \x03(\x0b\x32\x19.overt.api.types.v1.Point\x12,\n\x07quality\x18\x04 \x01(\x0b\x32\x1b.overt.api.types.v1.Quality\x12\x10\n\x08template\x18\x05 \x01(\x0c\x12\x0f\n\x07refused\x18\x06 \x01(\t\"\x1d\n\x0c\x45nrolRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"t\n\nEnrolReply\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x10\n\x08template\x18\x02 \x01(\x0c\x12\x16\n\x0ereference_jpeg\x18\x03 \x01(\x0c\x12,\n\x07quality\x18\x04 \x01(\x0b\x32\x1b.overt.api.types.v1.Quality\"\x11\n\x0f\x44\x65scribeRequest\"\xd6\x01\n\rDescribeReply\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12*\n\x06models\x18\x04 \x03(\x0b\x32\x1a.overt.api.detect.v1.Model\x12\x1a\n\x12\x65xecution_provider\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x17\n\x0ftemplate_length\x18\x07 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\x12\x0e\n\x06parity\x18\t \x01(\x02\"D\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t2\x82\x02\n\x06\x44\x65tect\x12U\n\x07\x41nalyse\x12#.overt.api.detect.v1.AnalyseRequest\x1a!.overt.api.detect.v1.AnalyseReply(\x01\x30\x01\x12K\n\x05\x45nrol\x12!.overt.api.detect.v1.EnrolRequest\x1a\x1f.overt.api.detect.v1.EnrolReply\x12T\n\x08\x44\x65scribe\x12$.overt.api.detect.v1.DescribeRequest\x1a\".overt.api.detect.v1.DescribeReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +36,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ANALYSEREQUEST']._serialized_start=154
   _globals['_ANALYSEREQUEST']._serialized_end=281
-  _globals['_OPENING']._serialized_start=283
-  _globals['_OPENING']._serialized_end=395
-  _globals['_FRAMETOANALYSE']._serialized_start=398
-  _globals['_FRAMETOANALYSE']._serialized_end=625
-  _globals['_RAWPICTURE']._serialized_start=627
-  _globals['_RAWPICTURE']._serialized_end=683
-  _globals['_ANALYSEREPLY']._serialized_start=686
-  _globals['_ANALYSEREPLY']._serialized_end=877
-  _globals['_FOUNDFACE']._serialized_start=880
-  _globals['_FOUNDFACE']._serialized_end=1071
-  _globals['_ENROLREQUEST']._serialized_start=1073
-  _globals['_ENROLREQUEST']._serialized_end=1102
-  _globals['_ENROLREPLY']._serialized_start=1104
-  _globals['_ENROLREPLY']._serialized_end=1220
-  _globals['_DESCRIBEREQUEST']._serialized_start=1222
-  _globals['_DESCRIBEREQUEST']._serialized_end=1239
-  _globals['_DESCRIBEREPLY']._serialized_start=1242
-  _globals['_DESCRIBEREPLY']._serialized_end=1424
-  _globals['_MODEL']._serialized_start=1426
-  _globals['_MODEL']._serialized_end=1494
-  _globals['_DETECT']._serialized_start=1497
-  _globals['_DETECT']._serialized_end=1755
+  _globals['_OPENING']._serialized_start=284
+  _globals['_OPENING']._serialized_end=433
+  _globals['_FRAMETOANALYSE']._serialized_start=436
+  _globals['_FRAMETOANALYSE']._serialized_end=706
+  _globals['_RAWPICTURE']._serialized_start=708
+  _globals['_RAWPICTURE']._serialized_end=764
+  _globals['_SLOT']._serialized_start=766
+  _globals['_SLOT']._serialized_end=855
+  _globals['_ANALYSEREPLY']._serialized_start=858
+  _globals['_ANALYSEREPLY']._serialized_end=1072
+  _globals['_FOUNDFACE']._serialized_start=1075
+  _globals['_FOUNDFACE']._serialized_end=1266
+  _globals['_ENROLREQUEST']._serialized_start=1268
+  _globals['_ENROLREQUEST']._serialized_end=1297
+  _globals['_ENROLREPLY']._serialized_start=1299
+  _globals['_ENROLREPLY']._serialized_end=1415
+  _globals['_DESCRIBEREQUEST']._serialized_start=1417
+  _globals['_DESCRIBEREQUEST']._serialized_end=1434
+  _globals['_DESCRIBEREPLY']._serialized_start=1437
+  _globals['_DESCRIBEREPLY']._serialized_end=1651
+  _globals['_MODEL']._serialized_start=1653
+  _globals['_MODEL']._serialized_end=1721
+  _globals['_DETECT']._serialized_start=1724
+  _globals['_DETECT']._serialized_end=1982
 # @@protoc_insertion_point(module_scope)

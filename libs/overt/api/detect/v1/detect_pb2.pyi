@@ -55,10 +55,16 @@ class Opening(_message.Message):
     CAMERA_FIELD_NUMBER: _builtins.int
     SMALLEST_FACE_PX_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    RING_ID_FIELD_NUMBER: _builtins.int
+    EVERYWHERE_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
     camera: _builtins.str
     smallest_face_px: _builtins.float
     """Faces with a shorter longer side are not tracked. 0: the service's default."""
+    ring_id: _builtins.str
+    """A ring of shared memory in which frames will lie, if detect can map it. Empty: none."""
+    everywhere: _builtins.bool
+    """Faces are looked for in the whole picture. Without it, in the zone and a tenth of the picture around it."""
     @_builtins.property
     def zone(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Point]:
         """The zone of recognition as a polygon in fractions of width and height. Empty: the whole picture.
@@ -72,10 +78,12 @@ class Opening(_message.Message):
         camera: _builtins.str = ...,
         smallest_face_px: _builtins.float = ...,
         zone: _abc.Iterable[_types_pb2.Point] | None = ...,
+        ring_id: _builtins.str = ...,
+        everywhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "deployment", b"deployment", "smallest_face_px", b"smallest_face_px", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "deployment", b"deployment", "everywhere", b"everywhere", "ring_id", b"ring_id", "smallest_face_px", b"smallest_face_px", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,6 +97,7 @@ class FrameToAnalyse(_message.Message):
     CAPTURED_AT_FIELD_NUMBER: _builtins.int
     JPEG_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
     PENDING_TRACKS_FIELD_NUMBER: _builtins.int
     SETTLED_TRACKS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
@@ -99,6 +108,8 @@ class FrameToAnalyse(_message.Message):
     def captured_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def raw(self) -> Global___RawPicture: ...
+    @_builtins.property
+    def slot(self) -> Global___Slot: ...
     @_builtins.property
     def pending_tracks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Tracks with a candidate that waits for another shot: template their next face whatever its rank."""
@@ -114,15 +125,16 @@ class FrameToAnalyse(_message.Message):
         captured_at: _timestamp_pb2.Timestamp | None = ...,
         jpeg: _builtins.bytes = ...,
         raw: Global___RawPicture | None = ...,
+        slot: Global___Slot | None = ...,
         pending_tracks: _abc.Iterable[_builtins.int] | None = ...,
         settled_tracks: _abc.Iterable[_builtins.int] | None = ...,
         traceparent: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "jpeg", b"jpeg", "picture", b"picture", "raw", b"raw"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "jpeg", b"jpeg", "picture", b"picture", "raw", b"raw", "slot", b"slot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "jpeg", b"jpeg", "pending_tracks", b"pending_tracks", "picture", b"picture", "raw", b"raw", "sequence", b"sequence", "settled_tracks", b"settled_tracks", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_at", b"captured_at", "jpeg", b"jpeg", "pending_tracks", b"pending_tracks", "picture", b"picture", "raw", b"raw", "sequence", b"sequence", "settled_tracks", b"settled_tracks", "slot", b"slot", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_picture: _TypeAlias = _typing.Literal["jpeg", "raw"]  # noqa: Y015
+    _WhichOneofReturnType_picture: _TypeAlias = _typing.Literal["jpeg", "raw", "slot"]  # noqa: Y015
     _WhichOneofArgType_picture: _TypeAlias = _typing.Literal["picture", b"picture"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_picture) -> _WhichOneofReturnType_picture | None: ...
 
@@ -156,6 +168,42 @@ class RawPicture(_message.Message):
 Global___RawPicture: _TypeAlias = RawPicture  # noqa: Y015
 
 @_typing.final
+class Slot(_message.Message):
+    """A picture in the stream's ring: planar YUV 4:2:0 (I420), BT.601 limited range, even sides, no padding. Read only
+    until the reply; a slot whose generation is another one by then is rejected as `stale_slot`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    RING_ID_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    generation: _builtins.int
+    width: _builtins.int
+    height: _builtins.int
+    ring_id: _builtins.str
+    """Another ring than the opening's, after the picture's size has changed. Empty: that one."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        generation: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        ring_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "height", b"height", "index", b"index", "ring_id", b"ring_id", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slot: _TypeAlias = Slot  # noqa: Y015
+
+@_typing.final
 class AnalyseReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,11 +214,14 @@ class AnalyseReply(_message.Message):
     TOOK_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
+    RING_ATTACHED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     rejected: _builtins.str
     """A reason code if the picture could not be analysed; then nothing else is set."""
     width: _builtins.int
     height: _builtins.int
+    ring_attached: _builtins.bool
+    """In the reply to an opening: frames may come through its ring."""
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___FoundFace]:
         """Every face found, tracked or not."""
@@ -191,10 +242,11 @@ class AnalyseReply(_message.Message):
         took: _duration_pb2.Duration | None = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
+        ring_attached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["took", b"took"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_tracks", b"ended_tracks", "faces", b"faces", "height", b"height", "rejected", b"rejected", "sequence", b"sequence", "took", b"took", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_tracks", b"ended_tracks", "faces", b"faces", "height", b"height", "rejected", b"rejected", "ring_attached", b"ring_attached", "sequence", b"sequence", "took", b"took", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,6 +371,8 @@ class DescribeReply(_message.Message):
     EXECUTION_PROVIDER_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     TEMPLATE_LENGTH_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    PARITY_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     """This life of the process."""
     pack: _builtins.str
@@ -327,6 +381,10 @@ class DescribeReply(_message.Message):
     execution_provider: _builtins.str
     precision: _builtins.str
     template_length: _builtins.int
+    engine: _builtins.str
+    """"onnxruntime" or "openvino"."""
+    parity: _builtins.float
+    """The smallest cosine between templates of this precision and of f32, over the pictures checked at start."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]: ...
     def __init__(
@@ -339,10 +397,12 @@ class DescribeReply(_message.Message):
         execution_provider: _builtins.str = ...,
         precision: _builtins.str = ...,
         template_length: _builtins.int = ...,
+        engine: _builtins.str = ...,
+        parity: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "execution_provider", b"execution_provider", "model_digest", b"model_digest", "models", b"models", "pack", b"pack", "precision", b"precision", "template_length", b"template_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "epoch", b"epoch", "execution_provider", b"execution_provider", "model_digest", b"model_digest", "models", b"models", "pack", b"pack", "parity", b"parity", "precision", b"precision", "template_length", b"template_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,8 +55,8 @@ class DetectServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Analyse(self, request_iterator, context):
-        """One stream a camera; the tracks live and die with the stream. The first message is `opening`, the others
-        are frames, one at a time: send the next when the reply to the last is here.
+        """One stream a camera; the tracks live and die with the stream. The first message is `opening`, answered by a
+        reply of sequence 0; the others are frames, one at a time: send the next when the reply to the last is here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

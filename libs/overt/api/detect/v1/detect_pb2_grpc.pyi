@@ -15,8 +15,8 @@ GRPC_VERSION: str
 class DetectStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Analyse: _aio.StreamStreamMultiCallable[_detect_pb2.AnalyseRequest, _detect_pb2.AnalyseReply]
-    """One stream a camera; the tracks live and die with the stream. The first message is `opening`, the others
-    are frames, one at a time: send the next when the reply to the last is here.
+    """One stream a camera; the tracks live and die with the stream. The first message is `opening`, answered by a
+    reply of sequence 0; the others are frames, one at a time: send the next when the reply to the last is here.
     """
     Enrol: _aio.UnaryUnaryMultiCallable[_detect_pb2.EnrolRequest, _detect_pb2.EnrolReply]
     """A template from a reference picture that shows exactly one usable face."""
@@ -29,8 +29,8 @@ class DetectServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_detect_pb2.AnalyseRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_detect_pb2.AnalyseRequest], _abc.AsyncIterator[_detect_pb2.AnalyseReply]],
     ) -> _abc.AsyncIterator[_detect_pb2.AnalyseReply]:
-        """One stream a camera; the tracks live and die with the stream. The first message is `opening`, the others
-        are frames, one at a time: send the next when the reply to the last is here.
+        """One stream a camera; the tracks live and die with the stream. The first message is `opening`, answered by a
+        reply of sequence 0; the others are frames, one at a time: send the next when the reply to the last is here.
         """
 
     @_abc_1.abstractmethod

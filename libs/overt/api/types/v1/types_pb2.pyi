@@ -82,7 +82,9 @@ class Quality(_message.Message):
     size_px: _builtins.float
     """Longer side of the face box, pixels."""
     sharpness: _builtins.float
-    """Variance of the Laplacian of the aligned 112x112 face, grey levels squared."""
+    """Variance of the Laplacian of the aligned 112x112 face, grey levels squared. 0, as brightness: not looked at,
+    because the face was refused for something that is cheaper to see.
+    """
     brightness: _builtins.float
     """Mean grey level of the aligned face, 0..255."""
     yaw_deg: _builtins.float
