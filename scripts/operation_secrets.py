@@ -3,7 +3,9 @@
     .venv/bin/python scripts/operation_secrets.py --namespace NAME [--name gateway=HOST] | kubectl apply -f -
 
 Everything is made anew at each call and kept nowhere else: the certificate authority's key is thrown away, so the
-certificates cannot be extended, only replaced. Restart the workloads after replacing them.
+certificates cannot be extended, only replaced. Do that in time with --renew, which prints everything but the key of
+the NATS server's store, and restart the workloads: with another key nats-server drops every stream it has. That key's
+Secret is immutable, so that a call without --renew cannot replace it by mistake.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from overt.permissions import Role
 from overt.subjects import Service
 
 STORE_KEY = "OVERT_NATS_STORE_KEY"
+STORE_SECRET = "overt-nats-store"
 TOKENS = {
     Service.INGEST: Role.SERVICE_INGEST,
     Service.MATCH: Role.SERVICE_MATCH,
@@ -51,6 +54,7 @@ class Authority:
         self._certificate = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .sign(self._key, hashes.SHA256())
         )
 
@@ -62,8 +66,10 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
         certificate = (
             self._builder(subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names), *further]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+            .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, names), *further]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         pem = serialization.Encoding.PEM
@@ -82,7 +88,26 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - timedelta(minutes=5))
             .not_valid_after(self._until)
+            # Who verifies strictly (Python from 3.13 on, RFC 5280) wants both.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+
+
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def further_name(text: str) -> tuple[str, x509.GeneralName]:
@@ -102,9 +127,10 @@ def further_name(text: str) -> tuple[str, x509.GeneralName]:
 
 
 def manifests(
-    namespace: str, days: int, names: Sequence[tuple[str, x509.GeneralName]] = ()
+    namespace: str, days: int, names: Sequence[tuple[str, x509.GeneralName]] = (), *, renew: bool = False
 ) -> Iterator[dict[str, object]]:
-    """The Secrets, and the ConfigMap with the NATS server's configuration (which holds no secret)."""
+    """The Secrets, and the ConfigMap with the NATS server's configuration (which holds no secret). `renew`: without
+    the one that must never change."""
     authority = Authority(namespace, days)
     for name in CERTIFICATES:
         pair = authority.issue(name, [further for service, further in names if service == name])
@@ -113,7 +139,9 @@ def manifests(
     for service, password in passwords.items():
         yield _secret(namespace, f"overt-nats-{service}", {"password": password.encode()})
     server = {password_variable(service): password.encode() for service, password in passwords.items()}
-    yield _secret(namespace, "overt-nats-server", {**server, STORE_KEY: server_password().encode()})
+    yield _secret(namespace, "overt-nats-server", server)
+    if not renew:
+        yield _secret(namespace, STORE_SECRET, {STORE_KEY: server_password().encode()}) | {"immutable": True}
     private, public = generate_issuer_key()
     yield _secret(namespace, "overt-issuer", {"issuer.pem": private, "issuer.pub": public})
     issuer = TokenIssuer(private)
@@ -163,8 +191,11 @@ def main() -> None:
         metavar="SERVICE=HOST",
         help="a further name or IP address for a service's certificate, gateway=lfr.example.org; may be repeated",
     )
+    parser.add_argument(
+        "--renew", action="store_true", help=f"leave {STORE_SECRET} out: for an operation that has it already"
+    )
     arguments = parser.parse_args()
-    made = manifests(arguments.namespace, arguments.days, arguments.name)
+    made = manifests(arguments.namespace, arguments.days, arguments.name, renew=arguments.renew)
     yaml.safe_dump_all(made, sys.stdout, sort_keys=False)
 
 

@@ -24,6 +24,8 @@ MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 _MAX_NAME = 512
 _CHUNK = 256 * 1024
 _ENCRYPTED = 0x1
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Of these the library unpacks as much as is asked for. Of bzip2 and LZMA it unpacks whatever one chunk holds."""
 _NO_FILE = "it holds a link, a device or a sparse file"
 _ZIP_ENTRY = b"PK\x01\x02"
 _BY_CHANCE = 16
@@ -76,6 +78,8 @@ def _read_zip(data: bytes) -> Iterator[tuple[str, bytes]]:
                 raise _unsafe("it holds a link or a device")
             if info.flag_bits & _ENCRYPTED:
                 raise _bad("encrypted archives are not taken")
+            if info.compress_type not in _BOUNDED:
+                raise _bad("it is packed in a way that is not taken: make an ordinary zip (deflate), or a tar.gz")
         for info in infos:
             if info.is_dir():
                 continue

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from overt.runtime import Clock
 
 MAX_CODE_LENGTH = 200
 _MAX_CODE_FILE_BYTES = 1024 * 1024
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Guard:
@@ -98,7 +100,7 @@ class LoginCodes:
 
     def _used(self) -> frozenset[str]:
         try:
-            return frozenset(self._used_path.read_text().split())
+            return frozenset(self._used_path.read_text(errors="replace").split())
         except FileNotFoundError:
             return frozenset()
         except OSError as error:
@@ -108,7 +110,7 @@ class LoginCodes:
         try:
             if self._path.stat().st_size > _MAX_CODE_FILE_BYTES:
                 raise Retryable("the file of login codes is too large to be read")
-            lines = self._path.read_text().splitlines()
+            lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -121,15 +123,16 @@ def _digest(code: str) -> str:
     return sha256(code.encode(errors="replace")).hexdigest()
 
 
-def _parse(line: str) -> _Code | None:
+def _parse(line: bytes) -> _Code | None:
     """None for a line that cannot be used: one bad line locks nobody else out."""
     try:
-        fields = json.loads(line)
-        role = Role(fields["role"])
-        if role not in PEOPLE:
+        fields = json.loads(line.decode(errors="replace"))
+        role, digest = Role(fields["role"]), str(fields["sha256"])
+        # compare_digest takes no text but ASCII.
+        if role not in PEOPLE or not _DIGEST.fullmatch(digest):
             return None
-        return _Code(str(fields["sha256"]), role, datetime.fromtimestamp(float(fields["expires"]), UTC))
-    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return _Code(digest, role, datetime.fromtimestamp(float(fields["expires"]), UTC))
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
@@ -97,9 +98,7 @@ class ListImport:
         """Rejected for the whole upload (archive, manifest, state), otherwise what became of every row."""
         check_open(deployment)
         with span(SpanName.LIST_IMPORT, deployment=deployment.deployment_id) as step:
-            files = await asyncio.to_thread(unpack, archive)
-            folder, table = manifest.find(files)
-            rows, refused = manifest.parse(table, now=self._clock.now())
+            files, folder, rows, refused = await asyncio.to_thread(_read, archive, self._clock.now())
             total = len(rows) + len(refused)
             people, doubled = manifest.people(rows)
             refused += doubled
@@ -202,6 +201,13 @@ class ListImport:
     async def _head(self, deployment: str) -> ListHead:
         view = await self._watchlists.read(deployment)
         return ListHead(view.revision, len(view.entries))
+
+
+def _read(archive: bytes, now: datetime) -> tuple[dict[str, bytes], str, list[Row], list[Refusal]]:
+    """The files, the folder of the manifest, its good rows and its refused ones. Blocks."""
+    files = unpack(archive)
+    folder, table = manifest.find(files)
+    return files, folder, *manifest.parse(table, now=now)
 
 
 def check_open(deployment: Deployment) -> None:

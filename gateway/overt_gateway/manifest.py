@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from overt.categories import Category
 from overt.errors import Rejected
@@ -19,10 +19,14 @@ NAME = "manifest.csv"
 REQUIRED = ("image", "subject_ref", "category", "legal_basis", "image_source", "reason", "expires_at")
 OPTIONAL = ("under_18",)
 MAX_ROWS = 2000
+MAX_BYTES = 16 * 1024 * 1024
+"""MAX_ROWS rows with every cell full take 4 MB, and 13 MB in a script that needs three bytes a character."""
 MAX_REFERENCES = 8
 """Reference pictures of one entry, as match takes them."""
 _MAX_SUBJECT = 100
 _MAX_TEXT = 500
+_MAX_LINE = 16 * 1024
+"""Four times a row with every cell full. Without it one row could be millions of empty cells."""
 _TRUTHS = {"": False, "false": False, "no": False, "0": False, "true": True, "yes": True, "1": True}
 
 
@@ -76,7 +80,12 @@ def find(files: Mapping[str, bytes]) -> tuple[str, bytes]:
 
 
 def parse(content: bytes, *, now: datetime) -> tuple[list[Row], list[Refusal]]:
-    """Good rows and refused ones. Rejected(BAD_MANIFEST) if the table as a whole cannot be used."""
+    """Good rows and refused ones. Rejected(BAD_MANIFEST) if the table as a whole cannot be used. Blocks for seconds
+    on the worst table there is (call it in a thread)."""
+    if len(content) > MAX_BYTES:
+        raise _bad(
+            f"{NAME} is larger than {MAX_BYTES // (1024 * 1024)} MB: it holds one row a picture, and no pictures"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -84,7 +93,7 @@ def parse(content: bytes, *, now: datetime) -> tuple[list[Row], list[Refusal]]:
     rows: list[Row] = []
     refused: list[Refusal] = []
     try:
-        table = csv.reader(io.StringIO(text, newline=""), strict=True)
+        table = csv.reader(_lines(text), strict=True)
         columns = _columns(next(table, []))
         for number, cells in enumerate(table, start=2):
             if number > MAX_ROWS + 1:
@@ -101,6 +110,15 @@ def parse(content: bytes, *, now: datetime) -> tuple[list[Row], list[Refusal]]:
     if not rows and not refused:
         raise _bad(f"{NAME} has no rows")
     return rows, refused
+
+
+def _lines(text: str) -> Iterator[str]:
+    """With their ends, which may stand inside a quoted cell."""
+    table = io.StringIO(text, newline="")
+    while line := table.readline(_MAX_LINE + 1):
+        if len(line) > _MAX_LINE:
+            raise _bad(f"{NAME} has a line of more than {_MAX_LINE} characters")
+        yield line
 
 
 def people(rows: Iterable[Row]) -> tuple[list[Person], list[Refusal]]:
@@ -194,9 +212,10 @@ def _row(number: int, columns: list[str], cells: list[str], now: datetime) -> Ro
 def _time(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # Converted here: the last hours of the year 9999 exist west of Greenwich only, and would fail later on.
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else None
 
 
 def _bad(what: str) -> Rejected:

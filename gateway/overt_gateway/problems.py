@@ -17,6 +17,7 @@ from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.telemetry import get_logger
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -146,7 +147,10 @@ def _message(fault: Mapping[str, Any]) -> str:
 
 
 class OpaqueErrors:
-    """Outermost: whatever nobody expected becomes a 500 with a correlation id, logged by type and place only."""
+    """Outermost: whatever nobody expected becomes a 500 with a correlation id, logged by type and place only.
+
+    A caller that goes away in the middle of its body is no defect, and there is nobody to answer.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -164,6 +168,8 @@ class OpaqueErrors:
 
         try:
             await self._app(scope, receive, note)
+        except ClientDisconnect:
+            log.info("caller_went_away", method=scope["method"], route=route_of(scope))
         except Exception as error:  # noqa: BLE001 - the outermost loop of a request
             correlation = uuid.uuid4().hex
             log.error(

@@ -24,7 +24,7 @@ class Served:
         if scope["type"] != "http" or scope["path"].endswith(_STREAM):
             await self._app(scope, receive, send)
             return
-        status = 0
+        status = 0  # stays so if the caller went away before there was an answer
 
         async def noted(message: Message) -> None:
             nonlocal status

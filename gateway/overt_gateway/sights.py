@@ -13,7 +13,7 @@ from overt_gateway.ports import CameraState, Sight
 SILENCE = timedelta(seconds=2.5)
 """Ingest speaks every second. Two and a half without a word: nobody looks through this camera."""
 MOST_CAMERAS = 4096
-"""Of all deployments of an operation together; what is beyond is not remembered."""
+"""Of all deployments of an operation together. What is beyond is not remembered while all of these speak."""
 
 
 class Sights:
@@ -25,6 +25,8 @@ class Sights:
 
     def note(self, deployment: str, camera: str, state: CameraState) -> None:
         key = (deployment, camera)
+        if key not in self._heard and len(self._heard) >= MOST_CAMERAS:
+            self._forget_silent()
         if key in self._heard or len(self._heard) < MOST_CAMERAS:
             self._heard[key] = (self._clock.monotonic(), state)
 
@@ -38,8 +40,16 @@ class Sights:
         heard = self._heard.get((deployment.deployment_id, camera))
         if heard is not None:
             at, state = heard
-            if self._clock.monotonic() - at <= SILENCE.total_seconds():
+            if not self._is_silent(at):
                 return state
         if deployment.state is State.ACTIVE:
             return CameraState(Sight.BLIND, Reason.INGEST_AWAY.value)
         return CameraState(Sight.CLOSED)
+
+    def _is_silent(self, heard_at: float) -> bool:
+        return self._clock.monotonic() - heard_at > SILENCE.total_seconds()
+
+    def _forget_silent(self) -> None:
+        """They are shown as if they had never been heard of."""
+        for key in [key for key, (at, _) in self._heard.items() if self._is_silent(at)]:
+            del self._heard[key]

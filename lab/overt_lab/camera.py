@@ -86,8 +86,8 @@ class PushCamera:
         self.result = PushResult()
 
     async def play(self, clip: Clip) -> PushResult:
-        """Returns when every frame has been sent and its receipt is here. Raises AioRpcError if it is let in no more,
-        and whatever `pictures` raises."""
+        """Returns when every frame has been sent and its receipt is here. Rejected if it is let in no more, and
+        whatever `pictures` raises."""
         source = iter(clip.pictures)
         started = time.monotonic()
         period = 1.0 / clip.frames_per_second
@@ -96,8 +96,9 @@ class PushCamera:
                 await self._one_stream(source, started, period)
                 return self.result
             except grpc.aio.AioRpcError as error:
-                if not isinstance(to_overt_error(error), Retryable):
-                    raise
+                told = to_overt_error(error)
+                if not isinstance(told, Retryable):
+                    raise told from error
                 self.result.reconnects += 1
                 await asyncio.sleep(0.3)
 

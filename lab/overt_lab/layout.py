@@ -54,6 +54,11 @@ class Layout:
     def address(self, name: str) -> Path:
         return self.run / f"{name}.address"
 
+    @property
+    def ring(self) -> Path:
+        """The socket at which ingest hands out shared memory to detect."""
+        return self.run / "ring.sock"
+
     def socket(self, service: Service) -> str:
         return f"unix:{self.run / f'{service}.sock'}"
 

@@ -25,6 +25,7 @@ from overt.bus import password_variable, server_config, server_password
 from overt.errors import Fatal
 from overt.permissions import Role
 from overt.rpc import Address
+from overt.runtime import Clock, SystemClock
 from overt.runtime.supervisor import ChildSpec, Supervisor
 from overt.subjects import Service
 
@@ -34,6 +35,7 @@ from overt_lab.running import RUN_PREFIX, Hold, Running
 
 SERVICE_TOKEN_LIFE = timedelta(hours=12)
 SERVICE_TOKEN_RENEWAL = timedelta(hours=4)
+_LOOK_EVERY_S = 60.0
 _STORE_KEY = "OVERT_NATS_STORE_KEY"  # the variable that nats-server reads the key of its file encryption from
 
 _SERVICE_ROLES = {
@@ -69,9 +71,12 @@ class Options:
 class Machine:
     """Started with `up()`, stopped with `down()`; both idempotent. One event loop, one owner."""
 
-    def __init__(self, options: Options, *, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self, options: Options, *, say: Callable[[str], None] = lambda text: None, clock: Clock | None = None
+    ) -> None:
         self._options = options
         self._say = say
+        self._clock = clock or SystemClock()
         # Unix socket paths end at 108 bytes, so the run directory is short and not below the data directory.
         self.layout = Layout(options.data, Path(tempfile.mkdtemp(prefix=RUN_PREFIX)))
         self.supervisor = Supervisor(self._on_death)
@@ -141,16 +146,19 @@ class Machine:
 
     async def down(self) -> None:
         """Stops everything and removes the run directory with its secrets. The data directory stays."""
-        if self._renewal is not None:
-            self._renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._renewal
+        renewal, self._renewal = self._renewal, None
         try:
-            await self.supervisor.stop()
+            if renewal is not None:
+                renewal.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await renewal
         finally:
-            shutil.rmtree(self.layout.run, ignore_errors=True)
-            if self._hold is not None:
-                self._hold.release()
+            try:
+                await self.supervisor.stop()
+            finally:
+                shutil.rmtree(self.layout.run, ignore_errors=True)
+                if self._hold is not None:
+                    self._hold.release()
 
     def _prepare_directories(self) -> None:
         for folder in (self.layout.data, self.layout.nats, self.layout.keys, self.layout.logs):
@@ -178,9 +186,22 @@ class Machine:
             write_private(self.layout.token(service), token)
 
     async def _renew_tokens(self) -> None:
+        """By the wall clock, for that is what tokens end by: a sleep does not count the hours of a closed lid."""
+        renewed_at = self._clock.now()
         while True:
-            await asyncio.sleep(SERVICE_TOKEN_RENEWAL.total_seconds())
-            self._write_service_tokens()
+            await asyncio.sleep(_LOOK_EVERY_S)
+            # A clock that was set back makes tokens of the future, which nobody takes.
+            if timedelta(0) <= self._clock.now() - renewed_at < SERVICE_TOKEN_RENEWAL:
+                continue
+            try:
+                self._write_service_tokens()
+            except OSError as error:
+                self._say(
+                    f"the services' tokens cannot be renewed in {self.layout.run} ({error.strerror}): make room there; "
+                    "trying again every minute"
+                )
+                continue
+            renewed_at = self._clock.now()
 
     async def _start_nats(self, passwords: Mapping[Service, str]) -> None:
         binary = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
@@ -246,6 +267,8 @@ class Machine:
         }
         if service in _SERVICE_ROLES:
             environment["OVERT_SERVICE_TOKEN_FILE"] = str(self.layout.token(service))
+        if service in (Service.INGEST, Service.DETECT):
+            environment["OVERT_RING_SOCKET"] = str(self.layout.ring)
         if service is Service.ALERTS:
             environment["OVERT_DATA_DIR"] = str(self.layout.keys)
         if service is Service.GATEWAY:

@@ -73,6 +73,8 @@ def verify_pack(pack: str, directory: Path) -> None:
 
 def _state(pack: Pack, directory: Path) -> str:
     if not folder_of(pack, directory).exists():
+        if pack.acceptance_required:
+            return f"not built here: overt models build {pack.name} --from FOLDER --accept-licence"
         return "not built here; detect builds it at its first start"
     try:
         return f"built in {verify(pack, directory).folder}"

@@ -46,7 +46,7 @@ RPCS: dict[str, frozenset[Role]] = {
     "/overt.api.ingest.v1.CameraIngest/StreamFrames": frozenset({Role.CAMERA}),
     "/overt.api.detect.v1.Detect/Analyse": _INGEST,
     "/overt.api.detect.v1.Detect/Enrol": _GATEWAY,
-    "/overt.api.detect.v1.Detect/Describe": _GATEWAY | _INGEST | _MATCH,
+    "/overt.api.detect.v1.Detect/Describe": _GATEWAY | _INGEST,
     "/overt.api.match.v1.Watchlists/Import": _GATEWAY,
     "/overt.api.match.v1.Watchlists/List": _GATEWAY,
     "/overt.api.match.v1.Watchlists/Remove": _GATEWAY,

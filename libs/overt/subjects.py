@@ -162,7 +162,9 @@ LEDGER = StreamSubject(
     publishers=_INGEST,
     readers=_INGEST | _GATEWAY,
     max_age=timedelta(0),
+    # A receipt counts from the beginning of its epoch, which has a subject of its own: only the newest says anything.
     max_bytes=64 * 1024 * 1024,
+    latest_only=True,
 )
 DEAD = StreamSubject(
     prefix="overt.dead",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from overt.errors import Retryable
 from overt.ledger import Book, CameraAccount
 from overt.permissions import Role
 from overt_gateway.ports import Alert, Sighting
@@ -288,6 +289,69 @@ async def test_a_session_that_ends_says_so(watched: Watched, served: Served) -> 
     served.peers.verifier.verify = lambda token: verify("no longer " + other.alert_id)  # type: ignore[method-assign]
     await expect(page.get_by_role("alert").filter(has_text="session has ended")).to_be_visible()
     await expect(page.locator("#room")).to_be_hidden()
+
+
+async def test_trouble_while_it_begins_does_not_waste_the_code(
+    watched: Watched, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code is good once: whoever is in stays in, and is told that the page tries again."""
+    away: set[str] = {"all", "read"}
+
+    def unless_away(name: str, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def asked(*args: Any) -> Any:
+            if name in away:
+                raise Retryable(f"the store of {name} is away")
+            return await ask(*args)
+
+        return asked
+
+    monkeypatch.setattr(served.peers.deployments, "all", unless_away("all", served.peers.deployments.all))
+    monkeypatch.setattr(served.peers.ledgers, "read", unless_away("read", served.peers.ledgers.read))
+    page = watched.page
+    await page.goto(f"{served.url}/#code={served.code()}")
+    for name in ("all", "read"):
+        await expect(page.locator("#link")).to_have_text(f"the store of {name} is away (trying again)")
+        await expect(page.locator("#role")).to_have_text("Operator")
+        await expect(page.locator("#door")).to_be_hidden()
+        await expect(page.locator("#room")).to_be_hidden()
+        away.remove(name)
+    await expect(page.locator("#room")).to_be_visible()
+    await _until_watching(page)
+
+
+async def test_another_deployment_leaves_nothing_of_this_one(
+    watched: Watched, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.start_deployment("station", "Station")
+    _raise(served, ago=5, subject_ref="case-market", deployment="market")
+    page = await _enter(watched, served)
+    await page.locator("#deployment").select_option("market")
+    await expect(page.locator("article")).to_contain_text("case-market")
+    read = served.peers.ledgers.read
+
+    async def away(deployment: str) -> Any:
+        raise Retryable("the ledger is away")
+
+    monkeypatch.setattr(served.peers.ledgers, "read", away)
+    await page.locator("#deployment").select_option("station")
+    await expect(page.locator("#link")).to_contain_text("trying again")
+    for what in ("#room", "#caution", "#state"):
+        await expect(page.locator(what)).to_be_hidden()
+    assert "case-market" not in await page.content()
+    monkeypatch.setattr(served.peers.ledgers, "read", read)
+    await _until_watching(page)
+    await expect(page.locator("#alert")).to_contain_text("No alerts")
+
+
+async def test_an_auditors_alerts_come_back(watched: Watched, served: Served) -> None:
+    """Who has no stream looks now and then, and goes on looking."""
+    served.peers.alerts.away = True
+    page = await _enter(watched, served, Role.AUDITOR)
+    await expect(page.locator("#link")).to_have_text("connection lost, trying again")
+    served.peers.alerts.away = False
+    _raise(served, subject_ref="case-new")
+    await _until_watching(page)
+    await expect(page.locator("article")).to_contain_text("case-new")
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,13 @@ PARTS = ("probe", "reference", "scene", "record.1")
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[AlertsProcess]:
     nats = NatsServer(tmp_path / "nats", encrypted=False)
-    nats.start()
     made = AlertsProcess(nats, tmp_path / "alerts")
-    yield made
-    made.close()
-    nats.stop()
+    try:
+        nats.start()
+        yield made
+    finally:
+        made.close()
+        nats.stop()
 
 
 def runs(data: bytes) -> list[bytes]:

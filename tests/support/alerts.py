@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from overt.api.control.v1 import control_pb2
 from overt.bus import Bus, Delivery
 from overt.crypto import Keyring
+from overt.errors import Rejected
 from overt.subjects import ALERT, DEPLOYMENTS, EVIDENCE
 from overt.testing import FakeClock
 from overt.testing.bus import MemoryBus
@@ -121,8 +122,12 @@ class Life:
         return shelf
 
     async def take_all(self, deployment: str = DEPLOYMENT) -> None:
-        """Everything that waits, one after the other, acknowledged as the consumer would."""
+        """Everything that waits, one after the other, acknowledged or buried as the consumer would."""
         shelf = await self.shelf(deployment)
         while self.world.waiting:
-            await self.intake.take(shelf, self.world.waiting[0])
+            try:
+                await self.intake.take(shelf, self.world.waiting[0])
+            except Rejected:
+                await self.intake.buried(shelf, self.world.waiting[0])
+                raise
             del self.world.waiting[0]

@@ -24,6 +24,7 @@ from overt.api.control.v1 import control_pb2
 from overt.bus import NatsBus, connect
 from overt.permissions import Role
 from overt.rpc import connect as dial
+from overt.runtime.supervisor import on_a_leash
 from overt.subjects import DEPLOYMENTS, EVIDENCE, Service
 from overt.testing.rpc import Tokens
 from support.evidence import Sighted
@@ -77,7 +78,11 @@ class AlertsProcess:
         }
         with (self.directory / "alerts.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *command], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                on_a_leash(sys.executable, *command),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def is_ready(self) -> bool:

@@ -92,6 +92,7 @@ class FaultyBus:
         durable: str,
         handler: Callable[[Delivery], Awaitable[None]],
         *,
+        on_buried: Callable[[Delivery], Awaitable[None]] | None = None,
         max_in_flight: int = 16,
     ) -> Subscription:
         async def handle(delivery: Delivery) -> None:
@@ -99,7 +100,9 @@ class FaultyBus:
             await handler(delivery)
             self._faults.step("before acknowledging")
 
-        return await self._bus.consume(spec, deployment, durable, handle, max_in_flight=max_in_flight)
+        return await self._bus.consume(
+            spec, deployment, durable, handle, on_buried=on_buried, max_in_flight=max_in_flight
+        )
 
     @property
     def steward(self) -> FaultySteward:

@@ -30,6 +30,7 @@ from overt.ledger.wire import from_receipt
 from overt.permissions import Role
 from overt.rpc import RpcServer
 from overt.runtime import retry
+from overt.runtime.supervisor import on_a_leash
 from overt.subjects import DEPLOYMENTS, EVIDENCE, LEDGER, STATUS, Service
 from overt.testing.ingest import FakeDetect, FakeMatch, nobody_matches
 from overt.testing.rpc import Tokens
@@ -94,7 +95,7 @@ class Site:
         (self.directory / "address").unlink(missing_ok=True)
         with (self.directory / "ingest.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "overt_ingest"],
+                on_a_leash(sys.executable, "-m", "overt_ingest"),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -247,7 +248,6 @@ async def site(
 ) -> AsyncIterator[tuple[Site, Buses]]:
     """A running ingest, its peers and one prepared deployment, which is not active yet."""
     nats = NatsServer(directory / "nats")
-    nats.start()
     tokens = Tokens()
     private, public = sealing.generate_key_pair()
     made = Site(directory, nats, tokens, FakeDetect(), FakeMatch(nobody_matches), private, public)
@@ -258,21 +258,22 @@ async def site(
     }
     for name, content in files.items():
         (directory / name).write_text(content)
-    made.environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "OVERT_STRICT_TELEMETRY": "1",
-        "OVERT_LISTEN": "127.0.0.1:0",
-        "OVERT_ADDRESS_FILE": str(directory / "address"),
-        "OVERT_NATS_URL": nats.url,
-        "OVERT_NATS_USER": "ingest",
-        "OVERT_NATS_PASSWORD_FILE": str(directory / "password"),
-        "OVERT_ISSUER_PUBLIC_KEY_FILE": str(directory / "issuer.pub"),
-        "OVERT_SERVICE_TOKEN_FILE": str(directory / "token"),
-        "OVERT_DETECT_ADDRESS": f"unix:{directory / 'detect.sock'}",
-        **(environment or {}),
-    }
     opened: list[NatsBus] = []
     try:
+        nats.start()
+        made.environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "OVERT_STRICT_TELEMETRY": "1",
+            "OVERT_LISTEN": "127.0.0.1:0",
+            "OVERT_ADDRESS_FILE": str(directory / "address"),
+            "OVERT_NATS_URL": nats.url,
+            "OVERT_NATS_USER": "ingest",
+            "OVERT_NATS_PASSWORD_FILE": str(directory / "password"),
+            "OVERT_ISSUER_PUBLIC_KEY_FILE": str(directory / "issuer.pub"),
+            "OVERT_SERVICE_TOKEN_FILE": str(directory / "token"),
+            "OVERT_DETECT_ADDRESS": f"unix:{directory / 'detect.sock'}",
+            **(environment or {}),
+        }
         for service in (Service.ALERTS, Service.GATEWAY, Service.MATCH):
             opened.append(await connect(nats.address(service), name=f"test-{service}"))
         buses = Buses(*opened)

@@ -14,6 +14,7 @@ from typing import Any
 
 from overt.bus import BusAddress, password_variable, server_config, server_password
 from overt.bus.config import STORE_KEY_VARIABLE
+from overt.runtime.supervisor import on_a_leash
 from overt.subjects import Service
 
 _DEADLINE_SECONDS = 15
@@ -71,7 +72,7 @@ class NatsServer:
             environment[STORE_KEY_VARIABLE] = self._store_key
         with (self.directory / "nats-server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [nats_server_binary(), "-c", str(config)],
+                on_a_leash(nats_server_binary(), "-c", str(config)),
                 env=environment | {"PATH": os.environ.get("PATH", "")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from overt.runtime.supervisor import on_a_leash
 
 PYTHON = "/usr/bin/python3"
 PACKAGES = (
@@ -57,7 +58,7 @@ class RtspServer:
         script = Path(__file__).with_name("rtsp_server.py")
         command = [PYTHON, str(script), str(file), "--port", str(self.port), *self._more]
         with (self._directory / "rtsp.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(on_a_leash(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while not file.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -12,7 +12,7 @@ from overt.api.detect.v1 import detect_pb2, detect_pb2_grpc
 from overt.api.match.v1 import match_pb2, match_pb2_grpc
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
-from overt.rpc import to_overt_error
+from overt.rpc import CREDENTIALS_REFUSED, to_overt_error
 
 from overt_gateway.adapters.wire import from_alert, from_event, from_list, to_entry
 from overt_gateway.ports import Alert, AlertEvent, ListHead, ListView, NewEntry, Part, Reference
@@ -21,9 +21,6 @@ T = TypeVar("T")
 
 IMPORT_DEADLINE = timedelta(seconds=60)
 """match seals and stores what it takes in before it answers."""
-
-# Trouble between us and a peer that is no fault of who called us.
-_OURS = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED, Reason.NOT_ALLOWED})
 
 _PARTS = {
     Part.PROBE: alerts_pb2.GetEvidenceRequest.PART_PROBE,
@@ -45,7 +42,7 @@ def _translated(peer: str, error: grpc.aio.AioRpcError) -> Exception:
     if isinstance(meant, Retryable):
         return Retryable(f"{peer} does not answer at the moment")
     if isinstance(meant, Rejected):
-        if meant.reason in _OURS:
+        if meant.reason in CREDENTIALS_REFUSED:
             return Retryable(f"{peer} does not take the gateway's own token at the moment")
         if meant.reason is Reason.INTERNAL:
             return RuntimeError(f"{peer} reports a defect")

@@ -3,7 +3,7 @@
 import { at, make, say, time } from "/static/dom.js";
 import { Card } from "/static/card.js";
 import { getJson } from "/static/session.js";
-import { follow, pause } from "/static/stream.js";
+import { follow, repeat } from "/static/stream.js";
 
 const SEES_PICTURES = ["operator", "engagement_officer"];
 const LOOK_EVERY_MS = 10_000;
@@ -35,10 +35,7 @@ export class Alerts {
     const before = async () => this.#replace((await getJson(base, { signal })).alerts);
     if (!SEES_PICTURES.includes(this.#role)) {
       // Who may not compare has no stream either: look now and then.
-      while (!signal.aborted) {
-        await before();
-        await pause(LOOK_EVERY_MS, signal);
-      }
+      await repeat(before, { every: LOOK_EVERY_MS, signal, live });
       return;
     }
     await follow(`${base}/stream`, {

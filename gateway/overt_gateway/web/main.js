@@ -4,6 +4,7 @@ import { Alerts } from "/static/alerts.js";
 import { at, make, say } from "/static/dom.js";
 import { Room } from "/static/room.js";
 import { forget, getJson, login, takeCode, whenOver } from "/static/session.js";
+import { Patience } from "/static/stream.js";
 
 const ROLES = {
   applicant: "Applicant",
@@ -35,9 +36,7 @@ else door("");
 async function enter(given) {
   say(at("door-error"), "");
   try {
-    await login(given);
-    const me = await getJson("/v1/me");
-    role = me.role;
+    role = await login(given);
   } catch (error) {
     door(error.message || "The server does not answer.");
     return;
@@ -51,7 +50,7 @@ async function enter(given) {
 function leave(why) {
   forget();
   stop();
-  for (const id of ["room", "place", "who", "caution", "link"]) at(id).hidden = true;
+  for (const id of ["place", "who"]) at(id).hidden = true;
   say(at("announce"), "");
   door(why);
 }
@@ -63,15 +62,12 @@ function door(why) {
 }
 
 async function choose() {
-  let deployments;
-  try {
-    ({ deployments } = await getJson("/v1/deployments"));
-  } catch (error) {
-    if (error.status !== 401) leave(error.message);
-    return;
-  }
-  at("room").hidden = false;
+  const { signal } = begin();
+  const found = await persist(() => getJson("/v1/deployments", { signal }), signal);
+  if (!found) return;
+  const { deployments } = found;
   if (!deployments.length) {
+    at("room").hidden = false;
     at("place").hidden = true;
     at("alert").replaceChildren(make("div", { class: "quiet" },
       make("strong", {}, "No deployments yet"), "An applicant creates one; then log in again."));
@@ -86,28 +82,51 @@ async function choose() {
 }
 
 async function show(deployment) {
+  const { signal } = begin();
+  const room = new Room(deployment);
+  const looked = await persist(() => room.first(signal).then(() => true), signal);
+  if (!looked) return;
+  at("room").hidden = false;
+  showing.alerts = new Alerts(deployment, role, room.name);
+  room.run(signal);
+  showing.alerts.run(signal, connected).catch((error) => {
+    if (!signal.aborted && error.status !== 401) connected(false, error.message);
+  });
+}
+
+/** What `ask` gives, as soon as it gives anything. Undefined if `signal` aborts first, as it does with the session. */
+async function persist(ask, signal) {
+  const patience = new Patience();
+  while (!signal.aborted) {
+    try {
+      const answer = await ask();
+      if (signal.aborted) return undefined;
+      at("link").hidden = true;
+      return answer;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      // A moment's trouble does not end the session: its code has been used up.
+      connected(false, error.status ? `${error.message} (trying again)` : undefined);
+      await patience.pause(signal);
+    }
+  }
+  return undefined;
+}
+
+/** Nothing of the deployment before is left on the page. */
+function begin() {
   stop();
   const quit = new AbortController();
-  const room = new Room(deployment);
   showing = { quit, alerts: null };
-  try {
-    await room.first(quit.signal);
-  } catch (error) {
-    if (!quit.signal.aborted && error.status !== 401) leave(error.message);
-    return;
-  }
-  if (quit.signal.aborted) return;
-  showing.alerts = new Alerts(deployment, role, room.name);
-  room.run(quit.signal);
-  showing.alerts.run(quit.signal, connected).catch((error) => {
-    if (!quit.signal.aborted && error.status !== 401) connected(false, error.message);
-  });
+  return quit;
 }
 
 function stop() {
   showing?.quit.abort();
   showing?.alerts?.close();
   showing = null;
+  for (const id of ["room", "caution", "link"]) at(id).hidden = true;
+  for (const id of ["state", "window"]) say(at(id), "");
 }
 
 function connected(live, why = "connection lost, trying again") {

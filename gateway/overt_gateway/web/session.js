@@ -16,7 +16,7 @@ export function whenOver(callback) {
   onEnd = callback;
 }
 
-/** Exchanges a one-time code; throws Refused. */
+/** Exchanges a one-time code for a session; resolves to its role, throws Refused. */
 export async function login(code) {
   const answer = await fetch("/v1/login", {
     method: "POST",
@@ -24,7 +24,9 @@ export async function login(code) {
     body: JSON.stringify({ code }),
   });
   if (!answer.ok) throw await refusal(answer);
-  token = (await answer.json()).token;
+  const issued = await answer.json();
+  token = issued.token;
+  return issued.role;
 }
 
 export function forget() {

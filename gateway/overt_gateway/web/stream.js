@@ -11,27 +11,62 @@ const LONGEST_WAIT_MS = 10_000;
  * each event, on.live(true|false) when the connection comes or goes. A stream begins with the current state.
  */
 export async function follow(path, { signal, event, live, before }) {
-  let wait = FIRST_WAIT_MS;
+  const patience = new Patience();
   while (!signal.aborted) {
     try {
       await before();
       await readOnce(path, signal, (name, data) => {
         if (name === "open") {
-          wait = FIRST_WAIT_MS;
+          patience.restore();
           live(true);
         }
         event(name, data);
       });
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 401 || error.status === 403 || error.status === 404) throw error;
+      if (isForGood(error)) throw error;
     }
     if (signal.aborted) return;
     live(false);
-    await pause(wait * (0.75 + Math.random() / 2), signal);
-    wait = Math.min(LONGEST_WAIT_MS, wait * 2);
+    await patience.pause(signal);
   }
 }
+
+/** Calls `look` every so often until `signal` aborts, and as `follow` does when it fails. */
+export async function repeat(look, { every, signal, live }) {
+  const patience = new Patience();
+  while (!signal.aborted) {
+    try {
+      await look();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isForGood(error)) throw error;
+      live(false);
+      await patience.pause(signal);
+      continue;
+    }
+    if (signal.aborted) return;
+    patience.restore();
+    live(true);
+    await pause(every, signal);
+  }
+}
+
+/** Pauses that grow until `restore`, and differ from page to page. */
+export class Patience {
+  #wait = FIRST_WAIT_MS;
+
+  restore() {
+    this.#wait = FIRST_WAIT_MS;
+  }
+
+  async pause(signal) {
+    await pause(this.#wait * (0.75 + Math.random() / 2), signal);
+    this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 2);
+  }
+}
+
+const isForGood = (error) => [401, 403, 404].includes(error.status);
 
 async function readOnce(path, signal, event) {
   const quit = new AbortController();

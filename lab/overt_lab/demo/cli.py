@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from overt import telemetry
-from overt.errors import Fatal
+from overt.errors import Fatal, Rejected
 from overt.permissions import Role
+from overt.reasons import Reason
 from overt.settings import ServiceSettings
 
 from overt_lab.archive import ListImage, demo_row, read_folder
@@ -23,12 +26,13 @@ from overt_lab.demo.scene import FRAMES_PER_SECOND, frame_count, plan, reference
 from overt_lab.figures import write_json
 from overt_lab.machine import Machine, Options
 from overt_lab.progress import progress
-from overt_lab.rest import Gateway
+from overt_lab.rest import Gateway, RestError
 from overt_lab.stopping import finished, stop_on_signals
 
 SEED = 7
 LISTED = ("alder", "juniper")
 THRESHOLD = 0.40
+_OVER = (Reason.CAMERA_CLOSED, Reason.WRONG_STATE, Reason.OUTSIDE_WINDOW)
 
 
 @click.command()
@@ -131,14 +135,27 @@ async def _run(
             _say(f"the page, logged in once as operator: {machine.login_link(Role.OPERATOR)}")
             _say("playing again and again; Ctrl-C ends the deployment")
         async with stage.watching(_tell):
-            while await finished(_play(stage, video), stop) and serve:
-                pass
+            with until_ended() if serve else contextlib.nullcontext():
+                while await finished(_play(stage, video), stop) and serve:
+                    pass
             if evidence:
                 await _save_evidence(machine, outcome, evidence)
         _say("ending the deployment: list and templates are destroyed, cameras closed")
         await stage.end()
     finally:
         await machine.down()
+
+
+@contextlib.contextmanager
+def until_ended() -> Iterator[None]:
+    """While it plays again and again, somebody may end the deployment over REST, and in time its window closes: that
+    is no failure, and what was seen is reported."""
+    try:
+        yield
+    except (Rejected, RestError) as error:
+        if error.reason not in _OVER:
+            raise
+        _say(f"nothing more is played: {error}")
 
 
 async def _play(stage: Stage, video: Path | None) -> None:

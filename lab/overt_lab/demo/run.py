@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from overt.errors import Fatal
+import httpx
+from overt.errors import Fatal, OvertError
 from overt.permissions import Role
 from overt.runtime import retry
 
@@ -171,9 +172,10 @@ class Stage:
                     async for event, data in self._events(operator):
                         if event == "alert":
                             self._note(data, on_alert)
-                except Exception as error:
-                    if isinstance(error, Fatal):
-                        raise
+                except Fatal:
+                    raise
+                except (OvertError, httpx.TransportError):
+                    pass  # anything else is a defect, here or in `on_alert`
                 await asyncio.sleep(0.3)
 
     async def _events(self, operator: Gateway):  # type: ignore[no-untyped-def]

@@ -13,7 +13,8 @@ import re
 import secrets
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -101,9 +102,10 @@ class Connection:
         """One message at a time; what comes while `messages` or `size` bytes wait is dropped and counted.
         Rejected(NOT_ALLOWED) if the server refuses."""
         try:
-            subscription = await self.client.subscribe(
-                subject, cb=callback, pending_msgs_limit=messages, pending_bytes_limit=size
-            )
+            with _not_swallowed():
+                subscription = await self.client.subscribe(
+                    subject, cb=callback, pending_msgs_limit=messages, pending_bytes_limit=size
+                )
         except GONE as error:
             raise Retryable(f"cannot listen on the bus ({type(error).__name__})") from error
         await self.heard(subscription)
@@ -123,7 +125,8 @@ class Connection:
             raise Retryable("the bus is not connected")
         self._check_size(data, headers)
         try:
-            await self.client.publish(subject, data, reply=reply, headers=headers or None)
+            with _not_swallowed():
+                await self.client.publish(subject, data, reply=reply, headers=headers or None)
         except MaxPayloadError as error:
             raise self._too_large() from error
         except GONE as error:
@@ -135,8 +138,7 @@ class Connection:
         waiting = _Waiting(asyncio.get_running_loop().create_future(), subject)
         self._waiting[token] = waiting
         try:
-            # Outside the timeout: nats-py swallows a cancellation while it waits for room to write, which is at
-            # most FLUSH_SECONDS.
+            # Outside the timeout: waiting for room to write has one of its own, FLUSH_SECONDS.
             await self.send(subject, data, headers, reply=f"{self._inbox}.{token}")
             async with asyncio.timeout(timeout.total_seconds()):
                 message = await waiting.reply
@@ -173,7 +175,8 @@ class Connection:
         subscription and its task behind."""
         try:
             if self.connected and not subscription._closed:
-                await self.client._send_unsubscribe(subscription._id)
+                with _not_swallowed():
+                    await self.client._send_unsubscribe(subscription._id)
                 if wait:
                     await self.flush()
             self.client._remove_sub(subscription._id)
@@ -198,8 +201,10 @@ class Connection:
         gone = asyncio.create_task(self._gone.wait())
         self.client._pongs.append(pong)
         try:
-            await self.client._send_command(PING_PROTO)
-            await self.client._flush_pending()
+            with _not_swallowed():
+                await self.client._send_command(PING_PROTO)
+            with _not_swallowed():
+                await self.client._flush_pending()
             either: set[asyncio.Future[Any]] = {pong, gone}
             await asyncio.wait(either, timeout=FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         except GONE:
@@ -297,6 +302,17 @@ class Connection:
     def _too_large(self) -> Rejected:
         most = min(MAX_MESSAGE_BYTES, self.client.max_payload - HEADER_ROOM)
         return Rejected(Reason.MESSAGE_TOO_LARGE, f"a message on the bus is at most {most} bytes")
+
+
+@contextmanager
+def _not_swallowed() -> Iterator[None]:
+    """Raises the cancellation that came meanwhile: nats-py swallows it where it waits for room to write, and who
+    was to end would go on for ever."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def _call(callback: Callable[[], None] | None) -> None:

@@ -18,8 +18,9 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from overt.bus.connection import ApiError, Connection
 from overt.bus.port import Delivery
 from overt.bus.wire import API, traceparent_of, what_of
-from overt.errors import OvertError, Rejected, Retryable
+from overt.errors import Fatal, OvertError, Rejected, Retryable
 from overt.reasons import Reason
+from overt.runtime.ending import end_service
 from overt.subjects import DEAD, StreamSubject
 from overt.telemetry import Metric, SpanName, count, get_logger, span
 
@@ -75,13 +76,17 @@ async def outcome_of(handler: Callable[[Delivery], Awaitable[None]], delivery: D
     """Runs the handler. HANDLED, LATER, or the reason code of a message to bury.
 
     What is retryable comes again for as long as the stream keeps it: a store that is away for an hour must not
-    cost an acknowledged alert. Only a handler that fails in a way nobody foresaw loses patience.
+    cost an acknowledged alert. Only a handler that fails in a way nobody foresaw loses patience. A Fatal says
+    nothing about the message: it waits for the service's next life, and this one ends.
     """
     try:
         await handler(delivery)
     except Rejected as error:
         return error.reason.value
     except Retryable:
+        return LATER
+    except Fatal as error:
+        end_service(error)
         return LATER
     except Exception:  # the outermost loop: the message must not be lost
         log.exception("bus_handler_failed", what=what_of(delivery.subject), sequence=delivery.sequence)
@@ -96,6 +101,7 @@ class Consumer:
         spec: StreamSubject,
         deployment: str,
         handler: Callable[[Delivery], Awaitable[None]],
+        on_buried: Callable[[Delivery], Awaitable[None]] | None,
         redelivery: Redelivery,
         max_in_flight: int,
     ) -> None:
@@ -106,6 +112,7 @@ class Consumer:
         # The server lets a service pull only from consumers of its own name.
         self._durable = connection.user
         self._handler = handler
+        self._on_buried = on_buried
         self._redelivery = redelivery
         self._max_in_flight = max_in_flight
         self._at_work: set[asyncio.Task[None]] = set()
@@ -267,7 +274,7 @@ class Consumer:
             count(Metric.BUS_MESSAGES, what=what, outcome=outcome)
 
     async def _bury(self, message: Msg, delivery: Delivery, reason: Reason) -> None:
-        """The record first: a message is given up only once that is stored."""
+        """The record first, then `on_buried`: a message is given up only once both are done. Else it comes again."""
         log.error("bus_message_buried", stream=self._stream, sequence=delivery.sequence, reason=reason.value)
         letter = dead_letter(delivery.subject, delivery.sequence, delivery.redeliveries, reason, datetime.now(UTC))
         try:
@@ -277,8 +284,12 @@ class Consumer:
                 {"Nats-Msg-Id": f"{self._stream}/{delivery.sequence}"},
                 timeout=timedelta(seconds=5),
             )
-        except (OvertError, ApiError) as error:
-            log.error("bus_dead_letter_not_stored", stream=self._stream, error=type(error).__name__)
+            if self._on_buried is not None:
+                await self._on_buried(delivery)
+        except Exception as error:  # noqa: BLE001  # the outermost loop: the message must not be lost
+            if isinstance(error, Fatal):
+                end_service(error)
+            log.error("bus_burial_put_off", stream=self._stream, sequence=delivery.sequence, error=error)
             await self._give_back(message, self._redelivery.longest)
         else:
             await self._say(message, b"+TERM")

@@ -16,7 +16,8 @@ from nats.micro.service import Service
 from overt.bus.connection import GONE, Connection
 from overt.bus.port import Handler, P, Req
 from overt.bus.wire import decoded, encoded, error_headers, traceparent_of, what_of
-from overt.errors import OvertError, Rejected, Retryable
+from overt.errors import Fatal, OvertError, Rejected, Retryable
+from overt.runtime.ending import end_service
 from overt.subjects import CoreSubject
 from overt.telemetry import Metric, SpanName, count, get_logger, span
 
@@ -159,12 +160,14 @@ async def _reply(connection: Connection, request: Request, data: bytes, headers:
 
 
 def told(error: Exception, what: str) -> str:
-    """Logs a handler's failure; the outcome to count."""
+    """Logs a handler's failure; the outcome to count. A Fatal ends the service."""
     if isinstance(error, Rejected):
         log.warning("bus_message_rejected", what=what, reason=error.reason.value)
         return error.reason.value
     if isinstance(error, Retryable):
         log.warning("bus_message_retryable", what=what)
         return "retryable"
+    if isinstance(error, Fatal):
+        end_service(error)
     log.exception("bus_handler_failed", what=what)
     return "failed"

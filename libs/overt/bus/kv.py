@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
+
+from nats.aio.msg import Msg
 
 from overt.bus.connection import ApiError, Connection
 from overt.bus.port import Change, Payload
@@ -82,6 +85,16 @@ class NatsKeyValue:
             raise Retryable(f"{self._stream} does not take this value: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The message that was yielded of a key last. In a store that was rebuilt another one has its number, at
+    another time."""
+
+    sequence: int
+    stored_at: datetime
+    deleted: bool
+
+
 class NatsWatch:
     def __init__(self, cursor: Cursor, prefix: str) -> None:
         self._cursor = cursor
@@ -89,8 +102,11 @@ class NatsWatch:
         self._open = False
         self._closed = False
         self._told = False
-        self._left = 0
         self._initial_done = False
+        self._shown: dict[str, _Shown] = {}
+        # Of what was shown, what has not been seen again since the cursor began anew; and how things stood before.
+        self._missing: set[str] = set()
+        self._heard_at = cursor.heard_at
 
     def __aiter__(self) -> AsyncIterator[Change]:
         return self
@@ -99,21 +115,20 @@ class NatsWatch:
         while not self._closed:
             if not self._open:
                 await self._reopen()
-                continue
-            if self._left <= 0 and not self._initial_done:
+            elif self._cursor.left > 0 or (self._initial_done and not self._missing):
+                message = await self._cursor.next(idle_ends=self._cursor.left > 0)
+                if message is None:
+                    self._open = self._cursor.idle
+                elif change := self._change(message):
+                    return change
+            elif self._missing:
+                # The store is not the one that it was, and has no such key.
+                key = self._missing.pop()
+                if not self._shown.pop(key).deleted:
+                    return Change(key=key, value=None, revision=0, initial_done=self._initial_done)
+            else:
                 self._initial_done = True
                 return Change(key="", value=None, revision=0, initial_done=True)
-            message = await self._cursor.next()
-            if message is None:
-                self._open = False
-                continue
-            self._left = message.metadata.num_pending
-            return Change(
-                key=message.subject.removeprefix(self._prefix),
-                value=None if _deleted(message.headers) else message.data,
-                revision=message.metadata.sequence.stream,
-                initial_done=self._initial_done,
-            )
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -122,18 +137,38 @@ class NatsWatch:
 
     @property
     def heard_ago(self) -> timedelta:
-        return timedelta(seconds=time.monotonic() - self._cursor.heard_at)
+        at = self._heard_at if self._missing else self._cursor.heard_at
+        return timedelta(seconds=time.monotonic() - at)
+
+    def _change(self, message: Msg) -> Change | None:
+        """None for what was yielded before."""
+        key, at, deleted = message.subject.removeprefix(self._prefix), message.metadata, _deleted(message.headers)
+        self._missing.discard(key)
+        shown = _Shown(at.sequence.stream, at.timestamp, deleted)
+        if self._shown.get(key) == shown:
+            return None
+        self._shown[key] = shown
+        return Change(
+            key=key,
+            value=None if deleted else message.data,
+            revision=shown.sequence,
+            initial_done=self._initial_done,
+        )
 
     async def _reopen(self) -> None:
+        if not self._missing:
+            self._heard_at = self._cursor.heard_at
         try:
-            self._left = await self._cursor.open()
-            self._open = True
-            self._told = False
+            await self._cursor.open()
         except Retryable:
             if not self._told:
                 log.warning("bus_watch_waits", bucket=self._prefix)
                 self._told = True
             await asyncio.sleep(_AGAIN_SECONDS)
+        else:
+            self._missing = set(self._shown)
+            self._open = True
+            self._told = False
 
 
 def _deleted(headers: Mapping[str, str] | None) -> bool:

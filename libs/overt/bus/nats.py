@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from google.protobuf.message import Message
 
 from overt.bus.connection import ApiError, Connection
 from overt.bus.consumer import Consumer, Redelivery
 from overt.bus.core import Listener, Server
+from overt.bus.kept import KeptSubscriptions
 from overt.bus.kv import NatsKeyValue
 from overt.bus.objects import NatsObjectStore
 from overt.bus.opening import BusAddress, open_connection
@@ -30,8 +30,6 @@ log = get_logger(__name__)
 
 DRAIN_TIME: Final = timedelta(seconds=5)
 _AT_ONCE: Final = timedelta(milliseconds=100)
-
-S = TypeVar("S", bound=Subscription)
 
 
 class BusSettings(Protocol):
@@ -64,7 +62,7 @@ class NatsBus(Bus):
         self._connection = connection
         self._redelivery = redelivery
         self._drain_time = drain_time
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions = KeptSubscriptions()
 
     @property
     def connected(self) -> bool:
@@ -79,7 +77,9 @@ class NatsBus(Bus):
         await self._connection.send(checked_subject(subject), encoded(message), trace_headers())
 
     async def subscribe(self, subject: str, message_type: type[P], handler: Handler[P]) -> Subscription:
-        return self._kept(await Listener.start(self._connection, checked_pattern(subject), message_type, handler))
+        return self._subscriptions.keep(
+            await Listener.start(self._connection, checked_pattern(subject), message_type, handler)
+        )
 
     async def request(self, subject: str, message: Message, reply_type: type[Rep], *, timeout: timedelta) -> Rep:
         began, outcome = perf_counter(), "failed"
@@ -109,7 +109,7 @@ class NatsBus(Bus):
         name: str,
         max_in_flight: int = 64,
     ) -> Subscription:
-        return self._kept(
+        return self._subscriptions.keep(
             await Server.start(self._connection, subject, request_type, handler, name=name, max_in_flight=max_in_flight)
         )
 
@@ -136,15 +136,16 @@ class NatsBus(Bus):
         durable: str,
         handler: Callable[[Delivery], Awaitable[None]],
         *,
+        on_buried: Callable[[Delivery], Awaitable[None]] | None = None,
         max_in_flight: int = 16,
     ) -> Subscription:
         if durable != self._connection.user:
             raise Rejected(
                 Reason.NOT_ALLOWED, f"a durable consumer of {self._connection.user} has the service's own name"
             )
-        consumer = Consumer(self._connection, spec, deployment, handler, self._redelivery, max_in_flight)
+        consumer = Consumer(self._connection, spec, deployment, handler, on_buried, self._redelivery, max_in_flight)
         await consumer.start()
-        return self._kept(consumer)
+        return self._subscriptions.keep(consumer)
 
     async def last(self, spec: StreamSubject, deployment: str, subject: str) -> Stored | None:
         found = await newest(self._connection, spec.stream(deployment), checked_subject(subject))
@@ -175,16 +176,8 @@ class NatsBus(Bus):
         await self._connection.close()
 
     async def _close_subscriptions(self, within: timedelta) -> None:
-        closing, self._subscriptions = self._subscriptions, []
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                await asyncio.gather(*(s.close() for s in closing))
-        except TimeoutError:
+        if not await self._subscriptions.close(within):
             log.warning("bus_drain_cut_short", seconds=within.total_seconds())
-
-    def _kept(self, subscription: S) -> S:
-        self._subscriptions.append(subscription)
-        return subscription
 
 
 def _address(where: BusSettings | BusAddress) -> BusAddress:

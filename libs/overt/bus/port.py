@@ -84,7 +84,9 @@ class Subscription(Protocol):
 
 class Watch(Protocol):
     """An endless iterator over a bucket. It outlives the loss of the connection: what changed meanwhile follows,
-    newest value of each key only, nothing twice and nothing older than what was yielded."""
+    newest value of each key only, nothing twice and nothing older than what was yielded. If the store was rebuilt
+    or restored from an older copy meanwhile, what that one holds follows, and a deletion (revision 0) of each key
+    that it does not have."""
 
     def __aiter__(self) -> AsyncIterator[Change]: ...
 
@@ -94,7 +96,8 @@ class Watch(Protocol):
 
     @property
     def heard_ago(self) -> timedelta:
-        """How long ago the server was last heard on this watch; it speaks at least every 500 ms."""
+        """How long ago everything there was had been yielded. The server says so at least every 500 ms; what it has
+        sent and nobody has taken, or has not sent yet after a reconnect, counts as not heard."""
 
 
 class KeyValue(Protocol):
@@ -202,12 +205,15 @@ class Bus(Protocol):
         durable: str,
         handler: Callable[[Delivery], Awaitable[None]],
         *,
+        on_buried: Callable[[Delivery], Awaitable[None]] | None = None,
         max_in_flight: int = 16,
     ) -> Subscription:
         """Every message of the stream at least once, from where `durable` left off. `durable` is the name of the
-        service (its permissions say so). The handler returns: acknowledged. Retryable, or a defect: again, later
-        and later, 20 times, then as Rejected. Rejected: recorded on overt.dead.DEPLOYMENT..., never again. A
-        handler may take as long as it needs. Retryable if there is no such stream."""
+        service (its permissions say so). A handler may take as long as it needs. It returns: acknowledged.
+        Retryable: again, later and later, for as long as the stream keeps it. A defect: the same, 20 times, then
+        as Rejected. Fatal: given back, and the service ends. Rejected: recorded on overt.dead.DEPLOYMENT..., then
+        `on_buried` is called, then never again; what `on_buried` raises puts all of it off. Retryable if there is
+        no such stream."""
 
     async def last(self, spec: StreamSubject, deployment: str, subject: str) -> Stored | None:
         """The newest message of a subject."""

@@ -9,6 +9,7 @@ from overt.bus.kv import bucket_stream, bucket_subjects
 from overt.bus.objects import object_stream, object_subjects
 from overt.bus.streams import NO_SUCH_STREAM
 from overt.errors import Retryable
+from overt.limits import MAX_LIST_BYTES
 from overt.subjects import BUCKETS, CORE, DEAD, STREAMS, StreamSubject
 
 _NANOSECONDS: Final = 1_000_000_000
@@ -16,8 +17,8 @@ _NAME_IN_USE: Final = 10058
 _NO_SUCH_MESSAGE: Final = frozenset({10043, 10037, 10057})
 
 MAX_BUCKET_BYTES: Final = 64 * 1024 * 1024
-MAX_OBJECTS_BYTES: Final = 4 * 1024 * 1024 * 1024
-"""Twice the largest list (100,000 entries of about 20 kB): a revision is written before the last one is dropped."""
+MAX_OBJECTS_BYTES: Final = 4 * MAX_LIST_BYTES
+"""The largest list, the revision that is written before it is dropped, and what failed attempts leave."""
 
 
 def operation_streams() -> list[dict[str, Any]]:

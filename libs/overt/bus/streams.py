@@ -57,16 +57,14 @@ async def subjects_of(connection: Connection, stream: str, filtered: str) -> lis
     """The subjects that hold a message, oldest newest-message first. Retryable if there is no such stream."""
     cursor = Cursor(connection, stream, filtered, headers_only=True)
     try:
-        left = await cursor.open()
+        await cursor.open()
         subjects: list[str] = []
-        while left > 0:
+        while cursor.left > 0:
             message = await cursor.next(idle_ends=True)
-            if message is None and cursor.idle:
-                break  # what was counted at first has been erased meanwhile
-            if message is None:
+            if message is not None:
+                subjects.append(message.subject)
+            elif not cursor.idle:
                 raise Retryable(f"reading {stream} was interrupted")
-            subjects.append(message.subject)
-            left = message.metadata.num_pending
         return subjects
     finally:
         await cursor.close()
@@ -76,7 +74,11 @@ class Cursor:
     """An ephemeral consumer that pushes to our inbox: what is there, newest of each subject, then what comes.
 
     `next` returns None when the thread is lost: a message is missing, the server restarted or fell silent. Then
-    `open` again: it goes on after the last message that was returned.
+    `open` again: it begins anew. Going on after the last message would be deaf, and seem well, where the store was
+    rebuilt or restored from an older copy meanwhile: the server takes a start beyond the end without a word.
+
+    `left` is how many messages of those that were there are still to come; `heard_at` when it was last known, by
+    time.monotonic(), that none was.
     """
 
     def __init__(self, connection: Connection, stream: str, filtered: str, *, headers_only: bool = False) -> None:
@@ -85,16 +87,17 @@ class Cursor:
         self._filtered = filtered
         self._headers_only = headers_only
         self._listening: NatsSubscription | None = None
-        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._arrived: asyncio.Queue[tuple[float, Msg]] = asyncio.Queue()
         self._number = 0
-        self._sequence: int | None = None
+        self.left = 0
         self.heard_at = time.monotonic()
         self.idle = False
 
-    async def open(self) -> int:
-        """How many messages are there to come now. Retryable if there is no such stream or no server."""
+    async def open(self) -> None:
+        """Retryable if there is no such stream or no server."""
         await self.close()
-        self._arrived = asyncio.Queue()
+        # The reply and the first messages race: both must find the beginning.
+        self._arrived, self._number = asyncio.Queue(), 0
         inbox = self._connection.new_inbox()
         self._listening = await self._connection.listen(inbox, self._arrive, messages=65536)
         name = secrets.token_hex(8)
@@ -102,6 +105,7 @@ class Cursor:
             "name": name,
             "filter_subject": self._filtered,
             "deliver_subject": inbox,
+            "deliver_policy": "last_per_subject",
             "ack_policy": "none",
             "max_deliver": 1,
             "mem_storage": True,
@@ -110,10 +114,7 @@ class Cursor:
             "idle_heartbeat": int(HEARTBEAT.total_seconds() * _NANOSECONDS),
             "inactive_threshold": 10 * _NANOSECONDS,
         }
-        if self._sequence is None:
-            config["deliver_policy"] = "last_per_subject"
-        else:
-            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self._sequence + 1}
+        asked_at = time.monotonic()
         try:
             answer = await self._connection.api(
                 f"CONSUMER.CREATE.{self._stream}.{name}.{self._filtered}",
@@ -121,10 +122,10 @@ class Cursor:
             )
         except ApiError as error:
             raise Retryable(f"cannot read {self._stream}: {error}") from None
-        self._number = 0
-        self.heard_at = time.monotonic()
         # What was delivered before the answer was written is not pending any more.
-        return int(answer.get("num_pending", 0)) + int(answer.get("delivered", {}).get("consumer_seq", 0))
+        self.left = int(answer.get("num_pending", 0)) + int(answer.get("delivered", {}).get("consumer_seq", 0))
+        if self.left <= 0:
+            self.heard_at = asked_at
 
     async def next(self, *, idle_ends: bool = False) -> Msg | None:
         """The next message; with `idle_ends`, None and `idle` when the server says that there is none now."""
@@ -132,28 +133,39 @@ class Cursor:
         while True:
             try:
                 async with asyncio.timeout(2.5 * HEARTBEAT.total_seconds()):
-                    message = await self._arrived.get()
+                    arrived_at, message = await self._arrived.get()
             except TimeoutError:
                 return None
             if message.reply.startswith("$JS.ACK."):
-                at = message.metadata.sequence
-                if at.consumer != self._number + 1:
+                at = message.metadata
+                if at.sequence.consumer != self._number + 1:
                     return None
-                self._number = at.consumer
-                self._sequence = at.stream
+                self._number, self.left = at.sequence.consumer, at.num_pending
+                if self.left <= 0 and self._arrived.empty():
+                    self.heard_at = arrived_at
                 return message
-            last = (message.headers or {}).get("Nats-Last-Consumer")
-            if last is None or int(last) != self._number:
+            if not self._is_all(message):
                 return None
             if idle_ends:
-                self.idle = True
+                # Also if more was counted at first: it has been erased meanwhile.
+                self.left, self.heard_at, self.idle = 0, arrived_at, True
                 return None
 
+    def _is_all(self, heartbeat: Msg) -> bool:
+        """Whether the server has sent nothing that was not taken."""
+        last = (heartbeat.headers or {}).get("Nats-Last-Consumer")
+        return last is not None and int(last) == self._number
+
     async def _arrive(self, message: Msg) -> None:
-        self.heard_at = time.monotonic()
+        now = time.monotonic()
+        if message.reply.startswith("$JS.ACK."):
+            self._arrived.put_nowait((now, message))
+            return
+        if self.left <= 0 and self._is_all(message):
+            self.heard_at = now
         # Heartbeats need not pile up behind a reader that takes its time.
-        if message.reply.startswith("$JS.ACK.") or self._arrived.empty():
-            self._arrived.put_nowait(message)
+        if self._arrived.empty():
+            self._arrived.put_nowait((now, message))
 
     async def close(self) -> None:
         listening, self._listening = self._listening, None

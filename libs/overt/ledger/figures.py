@@ -23,6 +23,7 @@ def figures(totals: Totals) -> dict[str, Any]:
         "faces_seen": totals.faces_seen,
         "erase_ms": {
             "p50": _rounded(totals.lived.percentile(50)),
+            "p95": _rounded(totals.lived.percentile(95)),
             "p99": _rounded(totals.lived.percentile(99)),
             "max": _rounded(totals.lived.max_ms if totals.lived.count else None),
         },

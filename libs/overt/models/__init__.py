@@ -7,7 +7,7 @@ prepared graphs (`detector`, `recogniser`) and the `digest` under which template
 from __future__ import annotations
 
 from overt.models.manifest import Alignment, Input, Model, Pack, Source, Task, load_pack, pack_names, parse_pack
-from overt.models.store import PreparedPack, build, default_directory, ensure, folder_of, verify
+from overt.models.store import PreparedPack, build, default_directory, ensure, folder_of, package_file, verify
 
 __all__ = [
     "Alignment",
@@ -23,6 +23,7 @@ __all__ = [
     "folder_of",
     "load_pack",
     "pack_names",
+    "package_file",
     "parse_pack",
     "verify",
 ]

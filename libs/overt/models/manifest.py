@@ -6,7 +6,8 @@ build); `[alignment]` `method`, `size`; one `[[models]]` a model with `name`, `t
 `algorithm`, `licence`, `attribution`, `file` (its name when prepared), `prepare` (steps of
 overt.models.graphs), `sha256` (of the prepared file); its `[models.source]` with `sha256` and either `package` and
 `resource`, or `file` (below the folder given at build); its `[models.input]` with `colours` (RGB, BGR), `mean`,
-`std`, and `size` or `multiple_of`, pixels.
+`std`, and `size` or `multiple_of`, pixels. A detector also says `sure_face_px`: the longer side, in pixels of its
+input, from which on it finds faces reliably.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Model:
     sha256: str
     source: Source
     input: Input
+    sure_face_px: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def parse_pack(text: str, *, where: str) -> Pack:
 
 
 def _model(table: dict[str, Any]) -> Model:
-    fields = _only(table, "name", "algorithm", "licence", "attribution", "file", "sha256")
+    fields = _only(table, "name", "algorithm", "licence", "attribution", "file", "sha256", "sure_face_px")
     return Model(
         **fields,
         task=Task(table["task"]),
@@ -176,6 +178,8 @@ def _check(pack: Pack) -> None:
             raise ValueError(f"{model.name}: the source is a package with a resource, or a file")
         if model.input.colours not in {"RGB", "BGR"} or model.input.std <= 0:
             raise ValueError(f"{model.name}: colours are RGB or BGR, std is above zero")
+        if (model.sure_face_px > 0) != (model.task is Task.DETECTION):
+            raise ValueError(f"{model.name}: sure_face_px is above zero for a detector, and for nothing else")
     if pack.template_length < 1 or pack.alignment.size < 1:
         raise ValueError("template_length and alignment.size are above zero")
 

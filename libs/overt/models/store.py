@@ -23,6 +23,8 @@ from overt.errors import Fatal
 from overt.models.manifest import Model, Pack, Task, load_pack
 
 SUMS = "SHA256SUMS"
+ACCEPTED = "LICENCE_ACCEPTED"
+"""Beside the files of a pack whose licence wants accepting: the terms that whoever built it here accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class PreparedPack:
     def digest(self) -> str:
         """The model_digest of templates made with this pack."""
         return self.pack.digest
+
+    def content(self, task: Task) -> bytes:
+        """The prepared file's bytes, verified as they are read: what is loaded is what the manifest pins."""
+        return _verified(self.pack, self.pack.model(task), self.folder)
 
 
 def default_directory(environment: Mapping[str, str] = os.environ) -> Path:
@@ -68,19 +74,26 @@ def verify(pack: Pack, directory: Path) -> PreparedPack:
     if not folder.is_dir():
         raise Fatal(f"the model pack {pack.name} is not built in {directory}; {_remedy(pack, directory)}")
     for model in pack.models:
-        path = folder / model.file
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as fault:
-            raise Fatal(
-                f"the model file {path} cannot be read ({fault.strerror}); {_remedy(pack, directory)}"
-            ) from None
-        if found != model.sha256:
-            raise Fatal(
-                f"the model file {path} is not what the pack {pack.name} says: it was damaged or changed; "
-                f"find out why, then {_remedy(pack, directory)}"
-            )
+        _verified(pack, model, folder)
+    if pack.acceptance_required and not _is_accepted(pack, folder):
+        raise Fatal(
+            f"nobody has accepted here what the pack {pack.name} asks for ({_terms(pack)}); {_remedy(pack, directory)}"
+        )
     return PreparedPack(pack, folder)
+
+
+def _verified(pack: Pack, model: Model, folder: Path) -> bytes:
+    path, directory = folder / model.file, folder.parent
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise Fatal(f"the model file {path} cannot be read ({fault.strerror}); {_remedy(pack, directory)}") from None
+    if hashlib.sha256(content).hexdigest() != model.sha256:
+        raise Fatal(
+            f"the model file {path} is not what the pack {pack.name} says: it was damaged or changed; "
+            f"find out why, then {_remedy(pack, directory)}"
+        )
+    return content
 
 
 def build(
@@ -98,8 +111,10 @@ def build(
     the result is not the pinned one, or when the directory is not writable.
     """
     if pack.acceptance_required and not licence_accepted:
-        terms = "; ".join(f"{m.name}: {m.licence}" for m in pack.models)
-        raise Fatal(f"the pack {pack.name} is used only after its licence is accepted ({terms})")
+        raise Fatal(
+            f"the pack {pack.name} is used only after its licence is accepted ({_terms(pack)}); "
+            f"{_remedy(pack, directory)}"
+        )
     target = folder_of(pack, directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -112,6 +127,8 @@ def build(
             _write(scratch / model.file, _prepared(model, from_folder))
         sums = "".join(f"{m.sha256}  {m.file}\n" for m in pack.models)
         _write(scratch / SUMS, sums.encode())
+        if pack.acceptance_required:
+            _write(scratch / ACCEPTED, _terms(pack).encode())
         scratch.chmod(0o755)
         with _one_at_a_time(directory):
             _put(scratch, target, intact=_is_intact(pack, directory))
@@ -144,7 +161,7 @@ def _source(model: Model, from_folder: Path | None) -> bytes:
     source = model.source
     try:
         if source.package:
-            return _resource(source.package, source.resource)
+            return package_file(source.package, source.resource)
         if from_folder is None:
             raise Fatal(f"{model.name} does not come with an installed package; say where {source.file} is")
         return (from_folder / source.file).read_bytes()
@@ -152,8 +169,11 @@ def _source(model: Model, from_folder: Path | None) -> bytes:
         raise Fatal(f"{source} of {model.name} cannot be read ({fault.strerror})") from None
 
 
-def _resource(package: str, resource: str) -> bytes:
-    """A package's file as data. The package is found and never imported: none of its code runs."""
+def package_file(package: str, resource: str) -> bytes:
+    """A package's file as data. The package is found and never imported: none of its code runs.
+
+    Fatal when the package is not installed, OSError when it has no such file.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None:
         raise Fatal(f"the package {package} that holds the models is not installed; install overt[detect]")
@@ -199,5 +219,18 @@ def _is_intact(pack: Pack, directory: Path) -> bool:
     return True
 
 
+def _is_accepted(pack: Pack, folder: Path) -> bool:
+    try:
+        return (folder / ACCEPTED).read_text(encoding="utf-8") == _terms(pack)
+    except (OSError, ValueError):
+        return False
+
+
+def _terms(pack: Pack) -> str:
+    return "; ".join(f"{m.name}: {m.licence}" for m in pack.models)
+
+
 def _remedy(pack: Pack, directory: Path) -> str:
-    return f"run: overt models build {pack.name} --directory {directory}"
+    given = " --from FOLDER_WITH_ITS_FILES" if any(m.source.file for m in pack.models) else ""
+    accepted = " --accept-licence" if pack.acceptance_required else ""
+    return f"run: overt models build {pack.name}{given}{accepted} --directory {directory}"

@@ -11,9 +11,9 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
+from overt.address import Address
 from overt.errors import Fatal, Retryable
 from overt.rpc import limits
-from overt.rpc.address import Address
 from overt.rpc.tls import TlsFiles
 from overt.telemetry import current_traceparent
 

@@ -63,6 +63,10 @@ Measured: half of the refusals of a stream whose caller writes at once."""
 _RETRYABLE = frozenset({_Status.UNAVAILABLE, _Status.DEADLINE_EXCEEDED, _Status.CANCELLED, _Status.ABORTED})
 
 
+CREDENTIALS_REFUSED = frozenset({Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED, Reason.NOT_ALLOWED})
+"""On a call of our own they are about us, not about what was asked nor about who asked it of us."""
+
+
 def status_of(error: Rejected) -> grpc.StatusCode:
     """The status that a rejection is sent as; INVALID_ARGUMENT unless its reason says otherwise."""
     return _STATUS_OF.get(error.reason, _Status.INVALID_ARGUMENT)
@@ -78,6 +82,15 @@ def to_overt_error(error: grpc.aio.AioRpcError) -> OvertError:
             return Retryable(details)
         reason = _REASON_OF.get(error.code(), Reason.INTERNAL)
     return Rejected(reason, details)
+
+
+def to_peer_error(error: grpc.aio.AioRpcError, peer: str) -> OvertError:
+    """`to_overt_error` of a call that a service makes for itself: that `peer` does not take our credentials is no
+    answer, and passes when they are renewed or put right. Retryable."""
+    meant = to_overt_error(error)
+    if isinstance(meant, Rejected) and meant.reason in CREDENTIALS_REFUSED:
+        return Retryable(f"{peer} does not take this service's own token ({meant.reason}): OVERT_SERVICE_TOKEN_FILE")
+    return meant
 
 
 def is_lost(error: grpc.aio.AioRpcError) -> bool:

@@ -17,11 +17,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from overt.auth import Claims, TokenVerifier, bearer
-from overt.errors import Rejected, Retryable
+from overt.errors import Fatal, Rejected, Retryable
 from overt.permissions import PUBLIC, RPCS
 from overt.reasons import Reason
 from overt.rpc import calling
 from overt.rpc.errors import MAX_DETAILS_CHARACTERS, REASON_KEY, status_of
+from overt.runtime.ending import end_service
 from overt.telemetry import Metric, SpanName, get_logger, observe, span
 
 log = get_logger(__name__)
@@ -163,6 +164,9 @@ def _answer(error: Exception, method: str) -> tuple[grpc.StatusCode, str, Reason
         # A reply that found nobody. The handler's cancellation comes a moment later, or not at all.
         return grpc.StatusCode.CANCELLED, "the caller has gone", None
     log.error("rpc_failed", method=method, error=error)
+    if isinstance(error, Fatal):
+        # Told like any defect, but the next call would meet it too.
+        end_service(error)
     return grpc.StatusCode.INTERNAL, "internal error", None
 
 

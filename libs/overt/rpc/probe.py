@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from overt.rpc.address import Address
+from overt.address import Address
 from overt.rpc.client import connect
 from overt.rpc.tls import TlsFiles
 

@@ -6,10 +6,10 @@ from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from overt.address import Address
 from overt.auth import TokenVerifier
 from overt.errors import Fatal
 from overt.rpc import health, limits, sockets
-from overt.rpc.address import Address
 from overt.rpc.guard import Guard
 from overt.rpc.registry import Registry
 from overt.rpc.tls import TlsFiles

@@ -9,30 +9,30 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from overt.address import Address
 from overt.errors import Fatal
-from overt.rpc.address import Address
 
 
-def claim(path: Path) -> None:
+def claim(path: Path, *, setting: str = "OVERT_LISTEN") -> None:
     """Makes the directory (0700) and takes away a socket that nobody listens on. Fatal when somebody does, when
-    it is no socket, or when others could put another in its place."""
+    it is no socket, or when others could put another in its place: it names `setting`, which gave the path."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_IMODE(path.parent.stat().st_mode) & 0o022:
             raise Fatal(
-                f"OVERT_LISTEN: others can write to {path.parent}, so they could replace unix:{path}: "
+                f"{setting}: others can write to {path.parent}, so they could replace unix:{path}: "
                 "use a directory of mode 0700 (one that does not exist yet is made so)"
             )
         if not path.is_symlink() and not path.exists():
             return
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Fatal(f"OVERT_LISTEN: {path} is there and is not a socket: remove it, or give another path")
+            raise Fatal(f"{setting}: {path} is there and is not a socket: remove it, or give another path")
         if _somebody_listens(path):
-            raise Fatal(f"OVERT_LISTEN: another process listens on unix:{path}: stop it, or give another path")
+            raise Fatal(f"{setting}: another process listens on unix:{path}: stop it, or give another path")
         path.unlink()
     except OSError as error:
         raise Fatal(
-            f"OVERT_LISTEN: unix:{path} cannot be used: {os.strerror(error.errno or 0)}. Give a path in a directory "
+            f"{setting}: unix:{path} cannot be used: {os.strerror(error.errno or 0)}. Give a path in a directory "
             f"that user {os.geteuid()} can write to"
         ) from None
 

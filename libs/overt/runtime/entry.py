@@ -14,6 +14,7 @@ from overt.runtime import hard_exit
 from overt.runtime.app import ServiceApp
 from overt.runtime.life import REFUSED, End, Life
 from overt.settings import ServiceSettings, load
+from overt.swap import swap_is_on
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -31,6 +32,9 @@ def main(name: str, settings: type[S], build: Callable[[S], ServiceApp]) -> NoRe
         telemetry.configure(name, given)
     except Fatal as error:
         _refuse(name, error)
+    if swap_is_on():
+        # Frames and keys live in memory, and a page of it may now be written to a disk: docs/operations/deploy.md.
+        telemetry.get_logger(__name__).warning("swap_is_on")
     try:
         # debug=False whatever PYTHONASYNCIODEBUG says: it logs the repr of what tasks hold.
         end = asyncio.run(_live(name, given, build), debug=False)

@@ -11,6 +11,7 @@ from typing import Any
 from overt.errors import Fatal
 from overt.runtime import address_file
 from overt.runtime.app import ServiceApp
+from overt.runtime.ending import fatal_in
 from overt.runtime.lag import measure_loop_lag
 from overt.settings import ServiceSettings
 from overt.telemetry import get_logger
@@ -71,7 +72,7 @@ class Life:
 
     async def run(self) -> End:
         """Returns when everything is closed."""
-        self._loop.set_exception_handler(_log_loop_error)
+        self._loop.set_exception_handler(self._loop_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled, number)
             # The loop's handler runs in the loop; this one, beside it, also while the loop is blocked.
@@ -111,8 +112,13 @@ class Life:
         write = log.error if cause.exit_code else log.info
         write(cause.event, error=cause.error, **cause.fields)
         self._exit_code = cause.exit_code
-        if isinstance(cause.error, Fatal):
-            self._fatal = cause.error
+        self._fatal = fatal_in(cause.error)
+
+    def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A Fatal, told by `end_service` or left in a task that nobody asked, ends the service."""
+        _log_loop_error(loop, context)
+        if (fatal := fatal_in(context.get("exception"))) is not None:
+            self._ask(_failure("task", fatal, task="handler"))
 
     async def _until_asked(self, app: ServiceApp, group: asyncio.TaskGroup) -> _Cause:
         opening = asyncio.create_task(self._open(app, group), name=f"{self._service}: opening")
@@ -192,7 +198,7 @@ class Life:
 
 
 def _failure(step: str, error: BaseException | None, **fields: Any) -> _Cause:
-    code = REFUSED if isinstance(error, Fatal) else FAILED
+    code = REFUSED if fatal_in(error) is not None else FAILED
     return _Cause(code, "task_ended" if step == "task" else f"{step}_failed", fields, error)
 
 

@@ -20,13 +20,19 @@ from pathlib import Path
 
 from overt.errors import Fatal
 
-# Isolated and without site packages: it starts in a few milliseconds.
-_ON_A_LEASH = (sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py")))
+_LEASH = str(Path(__file__).with_name("leash.py"))
 _RESTART_FIRST_S = 0.2
 _RESTART_MOST_S = 5.0
 _STEADY_S = 10.0  # a child that lived this long starts its backoff anew
 _POLL_S = 0.02
 _LOG_BYTES = 8 * 1024 * 1024  # a log is cut when a child starts and it has grown past this
+
+
+def on_a_leash(*command: str) -> tuple[str, ...]:
+    """The command that becomes `command` as a child of this process which dies with it. Linux watches the thread that
+    starts it, not the process: start it from one that lives as long."""
+    # Isolated and without site packages: it starts in a few milliseconds.
+    return (sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), self.spec.stop_within.total_seconds())
+                async with asyncio.timeout(self.spec.stop_within.total_seconds()):
+                    await process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
@@ -123,9 +130,7 @@ class Child:
             if shutil.which(spec.command[0], path=environment.get("PATH")) is None:
                 raise Fatal(f"{spec.name}: cannot run {spec.command[0]}: it is not there, or not executable")
             self._process = await asyncio.create_subprocess_exec(
-                *_ON_A_LEASH,
-                str(os.getpid()),
-                *spec.command,
+                *on_a_leash(*spec.command),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

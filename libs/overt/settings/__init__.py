@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from overt.settings._load import load
 from overt.settings._service import ServiceSettings
+from overt.settings.addresses import SocketPath
 
-__all__ = ["ServiceSettings", "load"]
+__all__ = ["ServiceSettings", "SocketPath", "load"]

@@ -9,7 +9,8 @@ from pydantic import Field, FilePath, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from overt.settings.addresses import check_listen, check_url, is_loopback, split_host_port
+from overt.address import ADDRESS_FORMS, Address, is_loopback, split_host_port
+from overt.settings.addresses import check_url
 
 
 class _Environment(EnvSettingsSource):
@@ -102,9 +103,12 @@ class ServiceSettings(BaseSettings):
     @field_validator("listen")
     @classmethod
     def _door(cls, value: str, info: ValidationInfo) -> str:
-        reaches_this_machine_only = check_listen(value)
+        try:
+            address = Address.parse(value)
+        except ValueError:
+            raise ValueError(ADDRESS_FORMS) from None
         plain = info.data.get("tls_key_file", ...) is None
-        if not reaches_this_machine_only and plain:
+        if plain and not address.is_loopback:
             raise ValueError(
                 "a loopback or unix address, or else TLS: set OVERT_TLS_CERTIFICATE_FILE and OVERT_TLS_KEY_FILE"
             )

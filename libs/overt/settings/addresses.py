@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+from pydantic import AfterValidator
 
-# sun_path of Linux holds 108 bytes, the closing zero included.
-_UNIX_PATH_BYTES = 107
+from overt.address import checked_socket_path, is_loopback
 
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`. A name other than localhost might be anywhere."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def split_host_port(value: str) -> tuple[str, int]:
-    """(host without brackets, port) of "host:port" or "[::1]:port"; ValueError with what is wanted."""
-    found = _HOST_PORT.fullmatch(value)
-    if found is None or int(found["port"]) > 65535:
-        raise ValueError('"host:port" or "[ipv6]:port", with a port of 0 to 65535')
-    return found["host"].strip("[]"), int(found["port"])
-
-
-def check_listen(value: str) -> bool:
-    """Checks "unix:/path" or "host:port"; returns whether only this machine can reach it."""
-    if value.startswith("unix:"):
-        path = value.removeprefix("unix:")
-        if not path.startswith("/") or len(path.encode()) > _UNIX_PATH_BYTES:
-            raise ValueError(f'"unix:/absolute/path" of at most {_UNIX_PATH_BYTES} bytes')
-        return True
-    try:
-        host, _ = split_host_port(value)
-    except ValueError as error:
-        raise ValueError(f'"unix:/path", {error}') from None
-    return is_loopback(host)
+SocketPath = Annotated[Path, AfterValidator(checked_socket_path)]
+"""The type of a setting that names a Unix socket."""
 
 
 def check_url(value: str, *, schemes: tuple[str, ...], encrypted: tuple[str, ...] | None = None) -> None:

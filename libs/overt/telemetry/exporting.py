@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from prometheus_client import CollectorRegistry, start_http_server
 
+from overt.address import split_host_port
 from overt.errors import Fatal
-from overt.settings.addresses import split_host_port
 
 _SPANS_EVERY_MS = 500
 _METRICS_EVERY_MS = 10_000

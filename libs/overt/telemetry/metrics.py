@@ -54,9 +54,6 @@ class Metric(Enum):
     RPC_SERVED = Definition(
         "overt_rpc_served", _HISTOGRAM, "ms", "Time a gRPC call took to serve.", ("method", "status")
     )
-    RPC_CALLED = Definition(
-        "overt_rpc_called", _HISTOGRAM, "ms", "Time a gRPC call to a peer took.", ("method", "status")
-    )
     BUS_MESSAGES = Definition("overt_bus_messages", _COUNTER, "", "Messages handled from the bus.", ("what", "outcome"))
     BUS_REQUESTED = Definition(
         "overt_bus_requested", _HISTOGRAM, "ms", "Time a request over the bus took.", ("what", "outcome")
@@ -80,17 +77,31 @@ class Metric(Enum):
         "Tracks ended, by class of the ledger.",
         ("deployment", "camera", "fate"),
     )
-    FACES_SEEN = Definition(
-        "overt_faces_seen", _COUNTER, "", "Tracks with at least one searched shot.", ("deployment", "camera")
-    )
     FRAME_LIVED = Definition(
         "overt_frame_lived", _HISTOGRAM, "ms", "Capture to destruction of a frame.", ("deployment", "camera")
+    )
+    FRAME_STALE = Definition(
+        "overt_frame_stale", _HISTOGRAM, "ms", "Capture to the moment its analysis begins.", ("deployment", "camera")
     )
     FRAME_ANALYSED = Definition(
         "overt_frame_analysed", _HISTOGRAM, "ms", "Time detect took to answer for a frame.", ("deployment", "camera")
     )
+    FRAME_HANDED_OVER = Definition(
+        "overt_frame_handed_over",
+        _HISTOGRAM,
+        "ms",
+        "Time to put a frame where detect can read it: a slot of shared memory, or a message (raw, jpeg).",
+        ("deployment", "camera", "kind"),
+    )
     TRACK_SEARCHED = Definition(
         "overt_track_searched", _HISTOGRAM, "ms", "Time match took to answer for a track.", ("deployment", "camera")
+    )
+    SIGHTING_STEP = Definition(
+        "overt_sighting_step",
+        _HISTOGRAM,
+        "ms",
+        "Time of a step of a sighting: develop, check, seal.",
+        ("deployment", "camera", "step"),
     )
     EVIDENCE_SENT = Definition(
         "overt_evidence_sent", _COUNTER, "", "Sealed evidence, by what became of it.", ("deployment", "outcome")
@@ -99,7 +110,11 @@ class Metric(Enum):
     # Detect
     STREAMS_OPEN = Definition("overt_streams_open", _GAUGE, "", "Analyse streams that are open.")
     DETECT_STEP = Definition(
-        "overt_detect_step", _HISTOGRAM, "ms", "Time of a step: decode, detect, track, align, template.", ("step",)
+        "overt_detect_step",
+        _HISTOGRAM,
+        "ms",
+        "Time of a step: decode, detect, track, align, level, template.",
+        ("step",),
     )
     DETECT_FACES = Definition("overt_detect_faces", _HISTOGRAM, "", "Faces found in a frame.")
     DETECT_SHOTS = Definition("overt_detect_shots", _COUNTER, "", "Faces that were templated.")

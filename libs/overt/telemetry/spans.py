@@ -11,7 +11,6 @@ class SpanName(StrEnum):
     # The life of a frame
     CAMERA_SEND = "camera.send"
     FRAME = "frame"
-    DECODE = "frame.decode"
     FRAME_ANALYSE = "frame.analyse"
     FRAME_SEARCH = "frame.search"
     DETECT_ANALYSE = "detect.analyse"
@@ -20,14 +19,11 @@ class SpanName(StrEnum):
     DETECT_ENROL = "detect.enrol"
     MATCH_SEARCH = "match.search"
     SIGHTING = "sighting"
+    SIGHTING_CHECK = "sighting.check"
     # What a match leaves
     EVIDENCE_SEAL = "evidence.seal"
     EVIDENCE_SEND = "evidence.send"
-    EVIDENCE_RECEIVE = "evidence.receive"
     ALERT_RAISE = "alerts.raise"
-    ALERT_STORE = "alert.store"
-    ALERT_WATCH = "alert.watch"
-    ALERT_DELIVER = "alert.deliver"
     ALERT_EXPIRE = "alert.expire"
     # The list, deployments, keys
     LIST_IMPORT = "list.import"
@@ -38,10 +34,6 @@ class SpanName(StrEnum):
     KEYS_DESTROY = "keys.destroy"
     # Transport
     RPC_SERVE = "rpc.serve"
-    RPC_CALL = "rpc.call"
-    BUS_PUBLISH = "bus.publish"
-    BUS_REQUEST = "bus.request"
-    BUS_APPEND = "bus.append"
     BUS_RECEIVE = "bus.receive"
     BUS_SERVE = "bus.serve"
     BUS_CONSUME = "bus.consume"

@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from overt.bus.consumer import Redelivery
 from overt.bus.core import WAITING_PER_HANDLER, told
+from overt.bus.kept import KeptSubscriptions
 from overt.bus.nats import DRAIN_TIME
 from overt.bus.port import Bus, Delivery, Handler, P, Payload, Rep, Req, Stored, Subscription
 from overt.bus.steward import overlap
@@ -30,8 +30,6 @@ from overt.telemetry import SpanName, current_traceparent, span
 from overt.testing.broker import MemoryBroker, MemoryConnection
 from overt.testing.deliveries import MemoryConsumer
 from overt.testing.stores import MemoryKeyValue, MemoryObjectStore, MemorySteward
-
-S = TypeVar("S", bound=Subscription)
 
 
 class _Listener:
@@ -125,7 +123,7 @@ class MemoryBus(Bus):
         self._connection = MemoryConnection(self.broker, service)
         self._redelivery = redelivery
         self._drain_time = drain_time
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions = KeptSubscriptions()
         self._on_loss = on_loss
         self._on_return = on_return
         self._lost = asyncio.Event()
@@ -160,7 +158,7 @@ class MemoryBus(Bus):
                 except Exception as error:  # noqa: BLE001  # the outermost loop: the next message must come
                     told(error, what_of(at))
 
-        return self._kept(_Listener(self, subject, deliver))
+        return self._subscriptions.keep(_Listener(self, subject, deliver))
 
     async def request(self, subject: str, message: Message, reply_type: type[Rep], *, timeout: timedelta) -> Rep:
         data = encoded(message)
@@ -201,7 +199,7 @@ class MemoryBus(Bus):
                 raise_error_of(error_headers(error))
                 raise
 
-        return self._kept(_Server(self, subject, answer, max_in_flight))
+        return self._subscriptions.keep(_Server(self, subject, answer, max_in_flight))
 
     async def append(
         self,
@@ -227,15 +225,16 @@ class MemoryBus(Bus):
         durable: str,
         handler: Callable[[Delivery], Awaitable[None]],
         *,
+        on_buried: Callable[[Delivery], Awaitable[None]] | None = None,
         max_in_flight: int = 16,
     ) -> Subscription:
         if self._connection.service not in (None, durable):
             raise Rejected(Reason.NOT_ALLOWED, "a durable consumer has the service's own name")
         self._connection.check_read(spec.every)
 
-        def bury(subject: str, letter: bytes) -> None:
+        def bury(subject: str, letter: bytes, message_id: str) -> None:
             self._connection.check_publish(subject)
-            self._connection.stream(DEAD.stream(deployment)).append(subject, letter)
+            self._connection.stream(DEAD.stream(deployment)).append(subject, letter, message_id=message_id)
 
         consumer = MemoryConsumer(
             lambda: self._connection.stream(spec.stream(deployment)),
@@ -243,11 +242,12 @@ class MemoryBus(Bus):
             durable,
             handler,
             bury,
+            on_buried,
             self._redelivery,
             max_in_flight,
         )
         consumer.start()
-        return self._kept(consumer)
+        return self._subscriptions.keep(consumer)
 
     async def last(self, spec: StreamSubject, deployment: str, subject: str) -> Stored | None:
         self._connection.check_read(checked_subject(subject))
@@ -273,20 +273,12 @@ class MemoryBus(Bus):
         return MemorySteward(self._connection)
 
     async def drain(self) -> None:
-        await self._close_subscriptions(self._drain_time)
+        await self._subscriptions.close(self._drain_time)
 
     async def close(self) -> None:
-        await self._close_subscriptions(timedelta(milliseconds=100))
+        await self._subscriptions.close(timedelta(milliseconds=100))
         self._connection.closed = True
         self._lost.set()
-
-    async def _close_subscriptions(self, within: timedelta) -> None:
-        closing, self._subscriptions = self._subscriptions, []
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                await asyncio.gather(*(s.close() for s in closing))
-        except TimeoutError:
-            pass
 
     def _changed(self, is_up: bool) -> None:
         if is_up:
@@ -296,7 +288,3 @@ class MemoryBus(Bus):
         callback = self._on_return if is_up else self._on_loss
         if callback is not None and not self._connection.closed:
             callback()
-
-    def _kept(self, subscription: S) -> S:
-        self._subscriptions.append(subscription)
-        return subscription

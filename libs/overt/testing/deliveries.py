@@ -24,7 +24,8 @@ class MemoryConsumer:
         deployment: str,
         durable: str,
         handler: Callable[[Delivery], Awaitable[None]],
-        bury: Callable[[str, bytes], None],
+        bury: Callable[[str, bytes, str], None],
+        on_buried: Callable[[Delivery], Awaitable[None]] | None,
         redelivery: Redelivery,
         max_in_flight: int,
     ) -> None:
@@ -33,6 +34,7 @@ class MemoryConsumer:
         self._durable = durable
         self._handler = handler
         self._bury = bury
+        self._on_buried = on_buried
         self._redelivery = redelivery
         self._max_in_flight = max_in_flight
         self._at_work: set[asyncio.Task[None]] = set()
@@ -111,10 +113,12 @@ class MemoryConsumer:
             elif outcome != HANDLED:
                 reason = Reason(outcome)
                 letter = dead_letter(stored.subject, stored.sequence, redeliveries, reason, datetime.now(UTC))
-                self._bury(dead_subject(self._deployment, stored.subject), letter)
+                self._bury(dead_subject(self._deployment, stored.subject), letter, str(stored.sequence))
+                if self._on_buried is not None:
+                    await self._on_buried(delivery)
         except asyncio.CancelledError:
             heapq.heappush(durable.again, (now(), stored.sequence))
             raise
-        except (Retryable, Rejected):  # The dead letter could not be stored.
+        except (Retryable, Rejected):  # The dead letter could not be stored, or not all was done.
             again = self._redelivery.longest.total_seconds()
             heapq.heappush(durable.again, (now() + again, stored.sequence))

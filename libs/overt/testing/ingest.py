@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from overt.api.detect.v1 import detect_pb2 as detect
@@ -18,6 +19,7 @@ from overt.api.match.v1 import match_pb2 as match
 from overt.api.types.v1 import types_pb2 as types
 from overt.bus import Bus, Subscription
 from overt.ids import new_epoch
+from overt.ring import RingView
 from overt.subjects import SEARCH
 
 Faces = Sequence[detect.FoundFace]
@@ -42,7 +44,8 @@ def face(
 
 @dataclass(frozen=True)
 class SeenFrame:
-    """What detect was told of a frame. Never its pixels: only how many bytes they had, and their size if raw."""
+    """What detect was told of a frame. Never its pixels: only how many bytes the message had of them, and the size of
+    the picture unless it is a JPEG."""
 
     sequence: int
     kind: str
@@ -66,6 +69,8 @@ class FakeDetect(detect_pb2_grpc.DetectServicer):
     frames: list[SeenFrame] = field(default_factory=list)
     openings: list[detect.Opening] = field(default_factory=list)
     questions: int = 0
+    ring_socket: Path | None = None
+    """Where rings are to be had. It takes frames in slots then; `read_slot` reads one."""
     answering: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: it holds on to the next frame."""
 
@@ -84,11 +89,15 @@ class FakeDetect(detect_pb2_grpc.DetectServicer):
                 question = _is_nowhere(request.opening)
                 if not question:
                     self.openings.append(request.opening)
+                yield detect.AnalyseReply(ring_attached=bool(request.opening.ring_id and self.ring_socket))
                 continue
             frame = request.frame
             if question:
                 self.questions += 1
                 yield detect.AnalyseReply(sequence=frame.sequence, faces=self.find_again(frame))
+                continue
+            if frame.WhichOneof("picture") == "slot" and self.ring_socket is None:
+                yield detect.AnalyseReply(sequence=frame.sequence, rejected="no_ring")
                 continue
             self.frames.append(_seen(frame))
             await self.answering.wait()
@@ -102,17 +111,29 @@ def _is_nowhere(opening: detect.Opening) -> bool:
     return bool(opening.zone) and all(corner.x < 1e-3 and corner.y < 1e-3 for corner in opening.zone)
 
 
+def read_slot(slot: detect.Slot, door: Path) -> bytes:
+    """A copy of the planes. Blocks, so the door must be another thread's or process's."""
+    view = RingView.attach(door, slot.ring_id, timeout=2)
+    try:
+        with view.slot(slot.index, slot.generation, slot.width * slot.height * 3 // 2) as planes:
+            return bytes(planes)
+    finally:
+        view.close()
+
+
 def _seen(frame: detect.FrameToAnalyse) -> SeenFrame:
-    raw = frame.WhichOneof("picture") == "raw"
+    kind = frame.WhichOneof("picture") or ""
+    inside = len(frame.raw.bgr) if kind == "raw" else len(frame.jpeg)
+    shape = frame.slot if kind == "slot" else frame.raw
     return SeenFrame(
         sequence=frame.sequence,
-        kind="raw" if raw else "jpeg",
-        bytes=len(frame.raw.bgr) if raw else len(frame.jpeg),
+        kind=kind,
+        bytes=inside,
         pending=tuple(frame.pending_tracks),
         settled=tuple(frame.settled_tracks),
         traceparent=frame.traceparent,
-        width=frame.raw.width,
-        height=frame.raw.height,
+        width=shape.width,
+        height=shape.height,
     )
 
 

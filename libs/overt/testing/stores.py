@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 from overt.bus.access import LIST_KEEPER, STEWARD
@@ -56,42 +56,37 @@ class MemoryWatch:
     def __init__(self, connection: MemoryConnection, bucket: Bucket) -> None:
         self._connection = connection
         self._bucket = bucket
-        self._found: deque[Kept] = deque()
-        self._seen = 0
+        self._news: deque[Change] = deque()
+        self._shown: dict[str, Kept] = {}
         self._initial_done = False
         self._closed = False
+        self._heard_at = time.monotonic()
 
     def __aiter__(self) -> AsyncIterator[Change]:
         return self
 
     async def __anext__(self) -> Change:
         while not self._closed:
-            if self._found:
-                kept = self._found.popleft()
-                return Change(
-                    key=kept.stored.subject,
-                    value=None if kept.deleted else kept.stored.data,
-                    revision=kept.stored.sequence,
-                    initial_done=self._initial_done,
-                )
+            if self._news:
+                return self._news.popleft()
             try:
                 self._connection.check_among(self._bucket.readers, self._bucket.name)
                 stream = self._connection.stream(bucket_stream(self._bucket))
             except Retryable:
                 await asyncio.sleep(0.02)
                 continue
-            self._found.extend(stream.newest_of_every(after=self._seen))
-            if self._found:
-                self._seen = self._found[-1].stored.sequence
-            elif not self._initial_done:
+            self._news.extend(self._changes(stream))
+            if self._news:
+                continue
+            self._heard_at = time.monotonic()
+            if not self._initial_done:
                 self._initial_done = True
                 return Change(key="", value=None, revision=0, initial_done=True)
-            else:
-                try:
-                    async with asyncio.timeout(0.5):
-                        await stream.changed.wait()
-                except TimeoutError:
-                    pass
+            try:
+                async with asyncio.timeout(0.5):
+                    await stream.changed.wait()
+            except TimeoutError:
+                pass
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -99,8 +94,19 @@ class MemoryWatch:
 
     @property
     def heard_ago(self) -> timedelta:
-        since = self._connection.broker.down_since
-        return timedelta(seconds=0 if since is None else time.monotonic() - since)
+        return timedelta(seconds=time.monotonic() - self._heard_at)
+
+    def _changes(self, stream: MemoryStream) -> Iterator[Change]:
+        """Between what was shown and what is there, which may be another store's."""
+        there = {kept.stored.subject: kept for kept in stream.newest_of_every()}
+        for key, kept in there.items():
+            if self._shown.get(key) is not kept:
+                value = None if kept.deleted else kept.stored.data
+                yield Change(key, value, kept.stored.sequence, initial_done=self._initial_done)
+        for key, kept in self._shown.items():
+            if key not in there and not kept.deleted:
+                yield Change(key, None, 0, initial_done=self._initial_done)
+        self._shown = there
 
 
 class MemoryObjectStore:

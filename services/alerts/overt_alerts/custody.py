@@ -14,7 +14,7 @@ from overt.crypto import Destruction, KeyKind, Keyring, sealing
 from overt.errors import Rejected
 from overt.ids import AlertId, KeyId, alert_key_id, list_key_id, sealing_key_id
 from overt.reasons import Reason
-from overt.telemetry import Metric, count, get_logger
+from overt.telemetry import Metric, SpanName, count, get_logger, span
 
 log = get_logger(__name__)
 
@@ -95,7 +95,8 @@ class Custody:
         wanted = tuple(key_ids)
         if not wanted:
             return None
-        done = await asyncio.to_thread(self._keyring.destroy, *wanted)
+        with span(SpanName.KEYS_DESTROY, keys=len(wanted)):
+            done = await asyncio.to_thread(self._keyring.destroy, *wanted)
         count(Metric.KEYS_DESTROYED, len(done.key_ids))
         if done.key_ids:
             log.info("keys_destroyed", keys=len(done.key_ids), medium=done.medium)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import datetime, timedelta
 
 from overt.errors import Retryable
 from overt.runtime.clock import Clock
+from overt.runtime.waiting import set_within
 from overt.telemetry import Metric, SpanName, count, get_logger, span
 
 from overt_alerts.adapters.vault import Vault
@@ -42,8 +41,7 @@ class Expiry:
             except Retryable as error:
                 log.warning("expiry_delayed", error=error)
                 nap = RETRY_AFTER
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._board.changed.wait(), nap.total_seconds())
+            await set_within(self._board.changed, nap.total_seconds())
 
     async def expire_due(self) -> None:
         """Keys first and all of them, because that needs nothing but the keyring; then what the bus holds.

@@ -31,17 +31,17 @@ class Intake:
 
     async def take(self, shelf: Shelf, delivery: Delivery) -> None:
         """Returns when the alert is on disk and the message that brought it is erased: it may be acknowledged.
+        Rejected: poison, to be buried.
 
         The erasure comes before the acknowledgement, so that no kill between them leaves the sealed evidence
-        lying: it comes again, changes nothing, and is erased then. Poison is erased too, and Rejected.
+        lying: it comes again, changes nothing, and is erased then.
         """
-        try:
-            with span(SpanName.ALERT_RAISE, deployment=shelf.deployment):
-                await self._take(shelf, delivery)
-        except Rejected as error:
-            log.warning("evidence_rejected", deployment=shelf.deployment, reason=error.reason)
-            await self._vault.erase_evidence(shelf.deployment, delivery.sequence)
-            raise
+        with span(SpanName.ALERT_RAISE, deployment=shelf.deployment):
+            await self._take(shelf, delivery)
+        await self._vault.erase_evidence(shelf.deployment, delivery.sequence)
+
+    async def buried(self, shelf: Shelf, delivery: Delivery) -> None:
+        """Whatever it was given up for, its dead letter is stored: nothing else of it may stay. Retryable."""
         await self._vault.erase_evidence(shelf.deployment, delivery.sequence)
 
     async def _take(self, shelf: Shelf, delivery: Delivery) -> None:

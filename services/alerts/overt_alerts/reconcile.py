@@ -12,7 +12,6 @@ by doing it all again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from functools import partial
 
@@ -20,6 +19,7 @@ from overt.bus import Bus, Change, Subscription, Watch
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.runtime.clock import Clock
+from overt.runtime.waiting import set_within
 from overt.subjects import ALERT, DEPLOYMENTS, EVIDENCE, Service
 from overt.telemetry import SpanName, get_logger, span
 
@@ -171,8 +171,7 @@ class Reconciler:
                 again, trouble = trouble, min(trouble * 2, RETRY_MOST)
             except Rejected as error:
                 log.error("reconcile_refused", deployment=deployment, reason=error.reason)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), again.total_seconds() if again is not None else None)
+            await set_within(news, again.total_seconds() if again is not None else None)
 
     async def _open(self, what: Wanted) -> None:
         if not await self._custody.has(what.deployment):
@@ -186,8 +185,13 @@ class Reconciler:
             self._board.add(shelf)
         shelf.keep_for = what.keep_for
         if what.deployment not in self._consumers and not self._closed:
-            take = partial(self._intake.take, shelf)
-            self._consumers[what.deployment] = await self._bus.consume(EVIDENCE, what.deployment, Service.ALERTS, take)
+            self._consumers[what.deployment] = await self._bus.consume(
+                EVIDENCE,
+                what.deployment,
+                Service.ALERTS,
+                partial(self._intake.take, shelf),
+                on_buried=partial(self._intake.buried, shelf),
+            )
             log.info("deployment_opened", deployment=what.deployment, alerts=len(list(shelf)))
 
     async def _end_list(self, deployment: str) -> None:

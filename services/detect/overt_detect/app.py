@@ -14,9 +14,10 @@ from overt.runtime import ServiceApp
 from overt.telemetry import get_logger
 
 from overt_detect import wire
-from overt_detect.adapters import pictures
+from overt_detect.adapters import pictures, pixels
 from overt_detect.adapters.bytetrack import ByteTrack
-from overt_detect.adapters.engine import OnnxEngine
+from overt_detect.adapters.choosing import Chosen, Wishes, choose
+from overt_detect.adapters.ring import StreamRing
 from overt_detect.analysing import StreamAnalysis
 from overt_detect.domain.acceptance import REFERENCE, SHOT
 from overt_detect.enrolling import Enrolment
@@ -34,6 +35,23 @@ def build(settings: Settings) -> ServiceApp:
     return DetectApp(settings)
 
 
+def wishes(settings: Settings) -> Wishes:
+    """Which engine the settings ask for."""
+    return Wishes(
+        engine=settings.engine,
+        provider=settings.execution_provider,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.intra_op_threads,
+        streams=workers(settings),
+        smallest_score=settings.detection_score,
+    )
+
+
+def workers(settings: Settings) -> int:
+    return settings.workers or os.cpu_count() or 1
+
+
 class DetectApp:
     """Its life is overt.runtime.ServiceApp's. It has no root tasks: all it does, it does for a call."""
 
@@ -47,14 +65,13 @@ class DetectApp:
             ),
         )
         self._streams = Streams(settings.most_streams)
-        self._pool = InferencePool(workers=settings.workers or os.cpu_count() or 1, most_waiting=settings.most_streams)
+        self._pool = InferencePool(workers=workers(settings), most_waiting=settings.most_streams)
 
     async def start(self) -> None:
-        prepared, engine = await self._pool.run(self._load)
-        settings = self._settings
-        description = wire.description(
-            prepared, epoch=str(uuid.uuid4()), provider=engine.provider, precision=engine.precision
-        )
+        prepared, chosen = await self._pool.run(self._load)
+        engine, settings = chosen.engine, self._settings
+        runs = {"engine": engine.engine, "provider": engine.provider, "precision": engine.precision}
+        description = wire.description(prepared, epoch=str(uuid.uuid4()), **runs, parity=chosen.parity)
 
         def begin(opening: wire.StreamOpening) -> StreamAnalysis:
             return StreamAnalysis(
@@ -63,17 +80,19 @@ class DetectApp:
                 acceptance=SHOT,
                 zone=opening.zone,
                 smallest_face_px=opening.smallest_face_px or settings.smallest_face_px,
-                detection_width=settings.detection_width,
+                largest_input_px=settings.largest_input_px,
+                everywhere=opening.everywhere,
             )
 
         handlers = Handlers(
             begin=begin,
-            enrolment=Enrolment(engine=engine, acceptance=REFERENCE, detection_width=settings.detection_width),
+            enrolment=Enrolment(engine=engine, acceptance=REFERENCE, as_pixels=pixels.BgrPixels),
             pool=self._pool,
             streams=self._streams,
             description=description,
-            decode_jpeg=pictures.decode_jpeg,
-            take_raw=pictures.take_raw,
+            from_jpeg=pixels.from_jpeg,
+            from_raw=pixels.from_raw,
+            share_pictures=lambda: StreamRing(settings.ring_socket),
             decode_reference=pictures.decode_reference,
             encode_reference=pictures.encode_reference,
         )
@@ -82,8 +101,8 @@ class DetectApp:
             "models_ready",
             pack=prepared.pack.name,
             model_digest=prepared.digest,
-            provider=engine.provider,
-            precision=engine.precision,
+            **runs,
+            parity=round(chosen.parity, 5),
             epoch=description.epoch,
         )
 
@@ -107,14 +126,7 @@ class DetectApp:
         await self._server.stop(grace=_LAST_REPLIES_S)
         self._pool.close()
 
-    def _load(self) -> tuple[PreparedPack, OnnxEngine]:
+    def _load(self) -> tuple[PreparedPack, Chosen]:
         settings = self._settings
         prepared = ensure(settings.model_pack, settings.model_dir or default_directory())
-        engine = OnnxEngine(
-            prepared,
-            provider=settings.execution_provider,
-            threads=settings.intra_op_threads,
-            smallest_score=settings.detection_score,
-        )
-        engine.warm(width=settings.detection_width)
-        return prepared, engine
+        return prepared, choose(prepared, wishes(settings))

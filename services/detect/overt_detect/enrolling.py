@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 from overt.errors import Rejected
 from overt.reasons import Reason
 
 from overt_detect.domain.acceptance import Acceptance
-from overt_detect.domain.geometry import Face
-from overt_detect.domain.quality import Quality, assess
-from overt_detect.ports import Engine, Picture, Template
+from overt_detect.domain.geometry import Face, Region
+from overt_detect.domain.quality import Quality, assess, geometry
+from overt_detect.ports import Engine, Picture, Pixels, Template
 
 _OTHER_FACE = 0.5
 """A second face at least this large compared with the largest: nobody can tell whom the entry means."""
@@ -21,6 +21,10 @@ _REFERENCE_MARGIN = 0.4
 
 _PADDING = 0.5
 """Around a picture in which no face was found: a tight crop has no rim of background, as detectors expect."""
+
+_LONGER_SIDES = (960, 320)
+"""At which the face is searched, one after the other: one that fills a large picture is found at a size nearer to
+what the detector was trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +37,43 @@ class Reference:
 
 
 class Enrolment:
-    """Stateless; safe from every thread."""
+    """Stateless; safe from every thread. `as_pixels` makes a picture one that the engine takes."""
 
-    def __init__(self, *, engine: Engine, acceptance: Acceptance, detection_width: int) -> None:
+    def __init__(self, *, engine: Engine, acceptance: Acceptance, as_pixels: Callable[[Picture], Pixels]) -> None:
         self._engine = engine
         self._acceptance = acceptance
-        # A face that fills a large picture is found at a size nearer to what the detector was trained on.
-        self._widths = (detection_width, detection_width // 3)
+        self._as_pixels = as_pixels
 
     def enrol(self, picture: Picture) -> Reference:
         """Rejected with no_face, several_faces or a quality code when the picture cannot serve."""
-        picture, faces = self._find(picture)
+        pixels, faces = self._find(self._as_pixels(picture))
         if not faces:
             raise Rejected(Reason.NO_FACE, "no face was found in the picture")
         face = max(faces, key=lambda f: f.box.longer_side)
-        others = [f for f in faces if f is not face and f.score >= self._acceptance.smallest_score]
+        others = [f for f in faces if f is not face and geometry(f).certainty >= self._acceptance.least_certainty]
         if any(f.box.longer_side >= _OTHER_FACE * face.box.longer_side for f in others):
             raise Rejected(Reason.SEVERAL_FACES, "the picture shows more than one face; cut out the one that is meant")
-        face = self._engine.level(picture, face)
-        aligned = self._engine.align(picture, face.landmarks)
+        face = self._engine.level(pixels, face)
+        aligned = self._engine.align(pixels, face.landmarks)
         quality = assess(face, aligned)
         refused = self._acceptance.refusal(quality)
         if refused is not None:
             raise Rejected(refused, _ADVICE[refused])
-        return Reference(self._engine.template(aligned), _crop(picture, face), quality)
+        return Reference(self._engine.template(aligned), _crop(pixels, face), quality)
 
-    def _find(self, picture: Picture) -> tuple[Picture, list[Face]]:
-        """The faces, and the picture whose pixels they are in: the given one, or that one padded."""
-        for candidate in (picture, _padded(picture)):
-            for width in self._widths:
-                faces = self._engine.find(candidate, width=width)
-                if any(face.score >= self._acceptance.smallest_score for face in faces):
+    def _find(self, pixels: Pixels) -> tuple[Pixels, list[Face]]:
+        """The faces, and the picture whose pixels they are in: the given one, or that one with a rim."""
+        for rim in (0, int(max(pixels.width, pixels.height) * _PADDING)):
+            candidate = self._as_pixels(pixels.part(-rim, -rim, pixels.width + rim, pixels.height + rim))
+            for longer_side in _LONGER_SIDES:
+                faces = self._search(candidate, longer_side)
+                if any(geometry(face).certainty >= self._acceptance.least_certainty for face in faces):
                     return candidate, faces
-        return picture, self._engine.find(picture, width=self._widths[0])
+        return pixels, self._search(pixels, _LONGER_SIDES[0])
+
+    def _search(self, pixels: Pixels, longer_side: int) -> list[Face]:
+        scale = min(1.0, longer_side / max(pixels.width, pixels.height))
+        return self._engine.find(pixels, Region.whole(pixels.width, pixels.height), scale)
 
 
 _ADVICE = {
@@ -78,12 +86,5 @@ _ADVICE = {
 }
 
 
-def _padded(picture: Picture) -> Picture:
-    rim = int(max(picture.shape[:2]) * _PADDING)
-    return np.pad(picture, ((rim, rim), (rim, rim), (0, 0)))
-
-
-def _crop(picture: Picture, face: Face) -> Picture:
-    height, width = picture.shape[:2]
-    left, top, right, bottom = face.box.grown(_REFERENCE_MARGIN).within(width, height)
-    return np.ascontiguousarray(picture[top:bottom, left:right])
+def _crop(pixels: Pixels, face: Face) -> Picture:
+    return pixels.part(*face.box.grown(_REFERENCE_MARGIN).within(pixels.width, pixels.height))

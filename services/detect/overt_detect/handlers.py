@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +17,10 @@ from overt.telemetry import Metric, SpanName, count, gauge, get_logger, span
 from overt.wire import from_timestamp, template_to_bytes, to_duration
 
 from overt_detect import wire
-from overt_detect.analysing import StreamAnalysis
+from overt_detect.analysing import Analysis, StreamAnalysis
 from overt_detect.enrolling import Enrolment
 from overt_detect.pool import InferencePool
-from overt_detect.ports import Picture
+from overt_detect.ports import Picture, Pixels, SharedPictures
 
 log = get_logger(__name__)
 
@@ -65,8 +66,9 @@ class Handlers(detect_pb2_grpc.DetectServicer):
         pool: InferencePool,
         streams: Streams,
         description: pb.DescribeReply,
-        decode_jpeg: Callable[[bytes], Picture],
-        take_raw: Callable[[int, int, bytes], Picture],
+        from_jpeg: Callable[[bytes], Pixels],
+        from_raw: Callable[[int, int, bytes], Pixels],
+        share_pictures: Callable[[], SharedPictures],
         decode_reference: Callable[[bytes], Picture],
         encode_reference: Callable[[Picture], bytes],
     ) -> None:
@@ -75,15 +77,16 @@ class Handlers(detect_pb2_grpc.DetectServicer):
         self._pool = pool
         self._streams = streams
         self._description = description
-        self._decode_jpeg = decode_jpeg
-        self._take_raw = take_raw
+        self._from_jpeg = from_jpeg
+        self._from_raw = from_raw
+        self._share_pictures = share_pictures
         self._decode_reference = decode_reference
         self._encode_reference = encode_reference
 
     async def Analyse(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.AnalyseRequest], context: Any
     ) -> AsyncIterator[pb.AnalyseReply]:
-        with self._streams.joined():
+        with self._streams.joined(), contextlib.closing(self._share_pictures()) as shared:
             analysis: StreamAnalysis | None = None
             async for request in request_iterator:
                 self._streams.check_open()
@@ -92,11 +95,15 @@ class Handlers(detect_pb2_grpc.DetectServicer):
                     told = wire.opening(request.opening)
                     log.info("stream_opened", deployment=told.deployment, camera=told.camera)
                     analysis = self._begin(told)
+                    yield pb.AnalyseReply(ring_attached=await _attached(shared, request.opening.ring_id))
                 elif analysis is not None and what == "frame":
-                    reply = await self._analyse(analysis, request.frame)
+                    reply = await self._analyse(analysis, request.frame, shared)
                     # While the stream waits for its next frame nothing here holds on to the last one.
                     del request
                     yield reply
+                    if reply.rejected == Reason.STALE_SLOT:
+                        # Its sender has given the frame up, and what was seen of it may already be in the tracks.
+                        return
                     del reply
                 else:
                     raise Rejected(Reason.BAD_MESSAGE, "a stream is one opening, then frames")
@@ -114,20 +121,41 @@ class Handlers(detect_pb2_grpc.DetectServicer):
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeReply:  # noqa: N802
         return self._description
 
-    async def _analyse(self, analysis: StreamAnalysis, frame: pb.FrameToAnalyse) -> pb.AnalyseReply:
+    async def _analyse(
+        self, analysis: StreamAnalysis, frame: pb.FrameToAnalyse, shared: SharedPictures
+    ) -> pb.AnalyseReply:
         began = time.perf_counter()
         with span(SpanName.DETECT_ANALYSE, parent=frame.traceparent) as told:
             try:
-                decode = wire.picture(frame, decode_jpeg=self._decode_jpeg, take_raw=self._take_raw)
+                shown = await self._shown(frame, shared)
                 at = from_timestamp(frame.captured_at).timestamp()
                 pending, settled = frozenset(frame.pending_tracks), frozenset(frame.settled_tracks)
-                found = await self._pool.run(lambda: analysis.analyse(decode, at=at, pending=pending, settled=settled))
+
+                def look() -> Analysis:
+                    with shown as picture:
+                        return analysis.analyse(picture, at=at, pending=pending, settled=settled)
+
+                found = await self._pool.run(look)
                 reply = wire.analysed(frame.sequence, found)
             except Rejected as refusal:
                 told.fail(refusal.reason)
                 reply = pb.AnalyseReply(sequence=frame.sequence, rejected=refusal.reason)
         reply.took.CopyFrom(to_duration(timedelta(seconds=time.perf_counter() - began)))
         return reply
+
+    async def _shown(
+        self, frame: pb.FrameToAnalyse, shared: SharedPictures
+    ) -> AbstractContextManager[Callable[[], Pixels]]:
+        if frame.WhichOneof("picture") == "slot":
+            slot = frame.slot
+            return await shared.shown(
+                ring_id=slot.ring_id,
+                index=slot.index,
+                generation=slot.generation,
+                width=slot.width,
+                height=slot.height,
+            )
+        return contextlib.nullcontext(wire.picture(frame, from_jpeg=self._from_jpeg, from_raw=self._from_raw))
 
     def _enrol(self, image: bytes) -> pb.EnrolReply:
         reference = self._enrolment.enrol(self._decode_reference(image))
@@ -136,3 +164,14 @@ class Handlers(detect_pb2_grpc.DetectServicer):
             reference_jpeg=self._encode_reference(reference.crop),
             quality=wire.quality(reference.quality),
         )
+
+
+async def _attached(shared: SharedPictures, ring_id: str) -> bool:
+    if not ring_id:
+        return False
+    try:
+        await shared.attach(ring_id)
+    except Rejected as refusal:
+        log.warning("ring_not_attached", reason=refusal.reason)
+        return False
+    return True

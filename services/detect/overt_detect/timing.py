@@ -11,7 +11,7 @@ from overt.telemetry import Metric, observe
 
 
 @contextlib.contextmanager
-def step(name: Literal["decode", "detect", "track", "align", "template"]) -> Iterator[None]:
+def step(name: Literal["decode", "detect", "track", "align", "level", "template"]) -> Iterator[None]:
     """Measures what happens inside, also when it fails."""
     began = time.perf_counter()
     try:

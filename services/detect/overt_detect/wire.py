@@ -17,7 +17,7 @@ from overt.wire import template_to_bytes
 from overt_detect.analysing import Analysis, Found
 from overt_detect.domain.geometry import Zone
 from overt_detect.domain.quality import Quality
-from overt_detect.ports import Picture
+from overt_detect.ports import Pixels
 
 _MOST_CORNERS = 64
 
@@ -30,6 +30,7 @@ class StreamOpening:
     camera: str
     smallest_face_px: float | None
     zone: Zone
+    everywhere: bool = False
 
 
 def opening(message: pb.Opening) -> StreamOpening:
@@ -42,20 +43,22 @@ def opening(message: pb.Opening) -> StreamOpening:
         raise Rejected(Reason.BAD_FIELD, f"a zone has 3 to {_MOST_CORNERS} corners, or none")
     if not all(0 <= x <= 1 and 0 <= y <= 1 for x, y in corners):
         raise Rejected(Reason.BAD_FIELD, "a zone's corners are fractions of width and height, 0 to 1")
-    return StreamOpening(checked_id(message.deployment), checked_id(message.camera), smallest or None, Zone(corners))
+    return StreamOpening(
+        checked_id(message.deployment), checked_id(message.camera), smallest or None, Zone(corners), message.everywhere
+    )
 
 
 def picture(
-    frame: pb.FrameToAnalyse, *, decode_jpeg: Callable[[bytes], Picture], take_raw: Callable[[int, int, bytes], Picture]
-) -> Callable[[], Picture]:
+    frame: pb.FrameToAnalyse, *, from_jpeg: Callable[[bytes], Pixels], from_raw: Callable[[int, int, bytes], Pixels]
+) -> Callable[[], Pixels]:
     """How to get the frame's picture, once it is this frame's turn. Rejected(BAD_MESSAGE) without one."""
     kind = frame.WhichOneof("picture")
     if kind == "jpeg":
         jpeg = frame.jpeg
-        return lambda: decode_jpeg(jpeg)
+        return lambda: from_jpeg(jpeg)
     if kind == "raw":
         raw = frame.raw
-        return lambda: take_raw(raw.width, raw.height, raw.bgr)
+        return lambda: from_raw(raw.width, raw.height, raw.bgr)
     raise Rejected(Reason.BAD_MESSAGE, "a frame has a picture")
 
 
@@ -70,25 +73,31 @@ def analysed(sequence: int, analysis: Analysis) -> pb.AnalyseReply:
 
 
 def quality(found: Quality) -> types_pb2.Quality:
-    return types_pb2.Quality(
+    """Without sharpness and brightness, if nobody has looked at them."""
+    told = types_pb2.Quality(
         size_px=found.size_px,
-        sharpness=found.sharpness,
-        brightness=found.brightness,
         yaw_deg=found.pose.yaw,
         pitch_deg=found.pose.pitch,
         roll_deg=found.pose.roll,
         detector_score=found.detector_score,
     )
+    if found.light is not None:
+        told.sharpness, told.brightness = found.light.sharpness, found.light.brightness
+    return told
 
 
-def description(prepared: PreparedPack, *, epoch: str, provider: str, precision: str) -> pb.DescribeReply:
+def description(
+    prepared: PreparedPack, *, epoch: str, engine: str, provider: str, precision: str, parity: float
+) -> pb.DescribeReply:
     return pb.DescribeReply(
         epoch=epoch,
         pack=prepared.pack.name,
         model_digest=prepared.digest,
         models=[pb.Model(name=m.name, task=m.task, licence=m.licence, sha256=m.sha256) for m in prepared.pack.models],
+        engine=engine,
         execution_provider=provider,
         precision=precision,
+        parity=parity,
         template_length=prepared.pack.template_length,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import grpc.aio
 from overt.api.ingest.v1 import ingest_pb2_grpc
@@ -12,6 +13,7 @@ from overt.auth import TokenVerifier
 from overt.bus import Bus, NatsBus, connect
 from overt.ids import new_epoch
 from overt.lives import Losses
+from overt.ring import RingDoor
 from overt.rpc import RpcServer, TlsFiles, token_from_file
 from overt.rpc import connect as connect_rpc
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
@@ -20,7 +22,7 @@ from overt_ingest.adapters.detect import DetectClient
 from overt_ingest.adapters.finder import DetectFinder
 from overt_ingest.adapters.match import BusSearcher
 from overt_ingest.adapters.outbox import BusOutbox
-from overt_ingest.adapters.pull import PulledSource
+from overt_ingest.adapters.pull import PulledSource, authorities
 from overt_ingest.adapters.record import BusReceipts, publish_status, watch_deployments
 from overt_ingest.adapters.studio import SealingStudio
 from overt_ingest.camera import Visit
@@ -45,8 +47,20 @@ def build(settings: Settings) -> ServiceApp:
 class RealParts:
     """The parts of every camera of this process."""
 
-    def __init__(self, bus: Bus, detect: grpc.aio.Channel, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        detect: grpc.aio.Channel,
+        *,
+        clock: Clock,
+        door: RingDoor | None = None,
+        authorities: Path | None = None,
+    ) -> None:
+        """`door`: where detect fetches the rings of cameras; None: frames travel inside messages. `authorities`: see
+        PulledSource."""
+        self._authorities = authorities
         self._bus = bus
+        self._door = door
         self._detect = detect
         self._clock = clock
         self.outbox = BusOutbox(bus, clock=clock)
@@ -54,7 +68,7 @@ class RealParts:
         self.losses = Losses(bus)
 
     def link(self, spec: CameraSpec) -> DetectClient:
-        return DetectClient(self._detect, spec)
+        return DetectClient(self._detect, spec, self._door)
 
     def searcher(self, spec: CameraSpec) -> BusSearcher:
         return BusSearcher(self._bus, spec)
@@ -63,7 +77,7 @@ class RealParts:
         return SealingStudio(spec, DetectFinder(self._detect, spec))
 
     def source(self, spec: CameraSpec) -> Callable[[Visit], Awaitable[None]]:
-        return PulledSource(spec, clock=self._clock).feed
+        return PulledSource(spec, clock=self._clock, authorities=self._authorities).feed
 
 
 class IngestApp:
@@ -83,6 +97,7 @@ class IngestApp:
         )
         self._bus: NatsBus | None = None
         self._channel: grpc.aio.Channel | None = None
+        self._door: RingDoor | None = None
         self._parts: RealParts | None = None
         self._cameras: Cameras | None = None
         self._board: StatusBoard | None = None
@@ -92,7 +107,16 @@ class IngestApp:
         token = token_from_file(settings.service_token_file) if settings.service_token_file else None
         self._bus = bus = await retry("connect to the bus", lambda: connect(settings, name="ingest"))
         self._channel = connect_rpc(settings.detect_address, token=token, tls=self._tls)
-        self._parts = parts = RealParts(bus, self._channel, clock=self._clock)
+        if settings.ring_socket is not None:
+            self._door = RingDoor()
+            await self._door.start(settings.ring_socket)
+        self._parts = parts = RealParts(
+            bus,
+            self._channel,
+            clock=self._clock,
+            door=self._door,
+            authorities=authorities(settings.camera_ca_file, settings.tls_ca_file),
+        )
 
         def open_camera(spec: CameraSpec) -> Opening:
             return Opening(spec, epoch=new_epoch(), parts=parts, clock=self._clock)
@@ -138,6 +162,8 @@ class IngestApp:
         await self._server.stop(grace=_LAST_RECEIPTS_S)
         if self._channel is not None:
             await self._channel.close()
+        if self._door is not None:
+            await self._door.close()
         if self._bus is not None:
             await self._bus.drain()
             await self._bus.close()

@@ -10,7 +10,7 @@ from overt.errors import Rejected, Retryable
 from overt.ledger import FrameClass, HistogramBuilder
 from overt.reasons import Reason
 from overt.runtime import Clock
-from overt.telemetry import Metric, count, get_logger, observe
+from overt.telemetry import Metric, count, observe
 
 from overt_ingest.domain.admission import check_time_and_order
 from overt_ingest.domain.books import FRAME_ORDER, TRACK_ORDER, Fate, Hold, OpenBook
@@ -20,12 +20,11 @@ from overt_ingest.domain.sight import Senses
 from overt_ingest.domain.tracks import Tracks
 from overt_ingest.frame_life import CUT_SHORT, FrameLife
 
-log = get_logger(__name__)
-
 Answer = Callable[[Fate, Arrival], None]
 """Told once what became of a frame."""
 
 _SUPERSEDED = Fate(FrameClass.SUPERSEDED)
+_NOT_DECODED = Fate(FrameClass.SUPERSEDED, Reason.NOT_DECODED)
 
 LAST_FRAME_PATIENCE_S = 2.5
 """A closing camera lets its last frame end by itself this long: detect's deadline and some. Then it is cut short."""
@@ -77,19 +76,13 @@ class Camera:
         traceparent: str,
     ) -> bool:
         """Takes a frame in, or refuses it with a receipt. Whether its sequence counts as seen."""
-        if self.closing.is_set():
-            raise Rejected(Reason.CAMERA_CLOSED, "this camera is closed")
-        if not self._may_enter(self.frames.entered):
-            self.senses.ledger_away = True
-            raise Retryable("the ledger cannot be written: no frame may enter until it can")
+        self._check_open()
         now = self._clock.now()
-        self.senses.frame_came(self._clock.monotonic())
         refused = check_time_and_order(captured_at=captured_at, now=now, sequence=sequence, last_sequence=last_sequence)
         stamped = now if captured_at is None or refused is Reason.CLOCK else captured_at
         arrival = Arrival(stamped, now, self._clock.monotonic())
         told = _Once(answer, arrival)
-        hold = self.frames.enter(lambda fate: self._frame_gone(fate, arrival, told))
-        count(Metric.FRAMES_IN, deployment=self.spec.deployment, camera=self.spec.camera)
+        hold = self._enter(arrival, told)
         if refused is not None:
             self._refuse(hold, refused)
             return False
@@ -113,6 +106,32 @@ class Camera:
         )
         return True
 
+    def _check_open(self) -> None:
+        if self.closing.is_set():
+            raise Rejected(Reason.CAMERA_CLOSED, "this camera is closed")
+        if not self._may_enter(self.frames.entered):
+            self.senses.ledger_away = True
+            raise Retryable("the ledger cannot be written: no frame may enter until it can")
+
+    def _enter(self, arrival: Arrival, told: Callable[[Fate], None]) -> Hold:
+        self.senses.frame_came(self._clock.monotonic())
+        count(Metric.FRAMES_IN, deployment=self.spec.deployment, camera=self.spec.camera)
+        return self.frames.enter(lambda fate: self._frame_gone(fate, arrival, told))
+
+    def _pass_over(self, captured_at: datetime, reason: Reason | None) -> None:
+        """A frame that nobody has seen, not even its decoder, is a frame in the books."""
+        self._check_open()
+        if reason is not None:
+            fate = Fate(FrameClass.REJECTED, reason)
+        elif self.senses.detect_away:
+            fate = Fate(FrameClass.UNANALYSED, Reason.DETECT_AWAY)
+        else:
+            fate = _NOT_DECODED
+        arrival = Arrival(captured_at, self._clock.now(), self._clock.monotonic())
+        self._enter(arrival, lambda fate: None).let_go(fate)
+        if fate != _NOT_DECODED:
+            self.senses.wasted(self._clock.monotonic(), FrameClass(fate.kind), Reason(fate.code))
+
     def _refuse(self, hold: Hold, reason: Reason) -> None:
         self.senses.wasted(self._clock.monotonic(), FrameClass.REJECTED, reason)
         hold.let_go(Fate(FrameClass.REJECTED, reason))
@@ -124,7 +143,7 @@ class Camera:
             waiting.destroy(_SUPERSEDED)
         self._news.set()
 
-    def _frame_gone(self, fate: Fate, arrival: Arrival, told: _Once) -> None:
+    def _frame_gone(self, fate: Fate, arrival: Arrival, told: Callable[[Fate], None]) -> None:
         lived = arrival.lived(self._clock.monotonic())
         if not fate.retained:
             self.lived.add(lived)
@@ -140,23 +159,21 @@ class Camera:
     # The loop
 
     def wake(self) -> None:
-        """Something about the link to detect changed."""
+        """Something changed: the link to detect, or whether another frame's life may begin."""
         self._news.set()
 
     async def run(self, life: FrameLife) -> None:
-        """Frame after frame, always the newest, until the camera is closing."""
-        while not self.closing.is_set():
-            await self._news.wait()
-            self._news.clear()
-            life.notice_detect()
-            frame, self._newest = self._newest, None
-            if frame is None:
-                continue
-            try:
-                await life.live(frame)
-            # The outermost loop of a camera: a defect met in one frame costs that frame, not the camera.
-            except Exception as error:  # noqa: BLE001
-                log.error("frame_failed", error=error, **self._labels)
+        """Frame after frame, always the newest, until the camera is closing. Returns when all of them are gone, and
+        what was to become evidence is sealed."""
+        async with life.beside:
+            while not self.closing.is_set():
+                await self._news.wait()
+                self._news.clear()
+                life.notice_detect()
+                if self._newest is None or life.full:
+                    continue
+                frame, self._newest = self._newest, None
+                await life.begin(frame, at_end=self.wake)
 
     def shut(self) -> None:
         """No frame enters any more; the one that waits is destroyed. Idempotent."""
@@ -205,6 +222,17 @@ class Visit:
             traceparent=traceparent,
         ):
             self._last_sequence = sequence
+
+    @property
+    def behind(self) -> bool:
+        """Another frame now would only supersede the one that waits, or nobody is there to analyse any. From any
+        thread."""
+        return self.camera._newest is not None or self.camera.senses.detect_away
+
+    def pass_over(self, *, captured_at: datetime, reason: Reason | None = None) -> None:
+        """One frame that came and was not decoded: entered, and destroyed as superseded; with a `reason` it could
+        not be, and is rejected. Raises as `admit` does."""
+        self.camera._pass_over(captured_at, reason)
 
     def leave(self) -> None:
         """Idempotent."""

@@ -1,38 +1,43 @@
 """The life of a frame: `analyse -> search -> destroy`. Nothing else in Overt touches a passer-by's picture.
 
 The frame's owner here destroys it in a `finally`. What may outlive it is a sighting (domain/sighting.py), cut
-from it after everybody else was blocked out.
+from it after everybody else was blocked out. The next frame's analysis begins when the last one's is back; what
+that one leaves to be judged goes on beside.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from overt.errors import Rejected
 from overt.ledger import FrameClass, TrackClass
 from overt.reasons import Reason
 from overt.runtime import Clock
-from overt.telemetry import Metric, SpanName, count, get_logger, observe, span
+from overt.telemetry import Metric, SpanName, observe, span
 
+from overt_ingest.beside import Beside
 from overt_ingest.domain.books import Fate
 from overt_ingest.domain.faces import Analysis, Away, Decision, FoundFace, Probe, Verdict
 from overt_ingest.domain.frame import Frame
 from overt_ingest.domain.sight import Senses
-from overt_ingest.domain.sighting import LONGEST, MOST_SIGHTINGS, Exhibit, Sighting
+from overt_ingest.domain.sighting import LONGEST, Exhibit
 from overt_ingest.domain.tracks import Track, Tracks
 from overt_ingest.ports import Detector, DetectStream, Finding, Outbox, Searcher, Studio
-
-log = get_logger(__name__)
+from overt_ingest.sightings import Sightings
 
 CUT_SHORT = Fate(FrameClass.EXPIRED, Reason.CAMERA_CLOSED)
-_LOST_FRAME = Fate(FrameClass.EXPIRED, Reason.EVIDENCE_LOST)
-_LOST_TRACK = Fate(TrackClass.EXPIRED, Reason.EVIDENCE_LOST)
+
+MOST_AT_ONCE = 3
+"""Frames of one camera that are analysed or judged. A search takes some milliseconds and cutting a sighting out 10:
+more than one at a time is rare, and more than this means that match hangs."""
 
 
 class FrameLife:
-    """For one open camera; one frame at a time. Owns the camera's tracks and sightings."""
+    """For one open camera. Owns the camera's tracks and sightings."""
 
     def __init__(
         self,
@@ -51,20 +56,51 @@ class FrameLife:
         self._detector = detector
         self._searcher = searcher
         self._studio = studio
-        self._outbox = outbox
         self._tracks = tracks
         self._senses = senses
         self._clock = clock
-        self._sightings: dict[Sighting, asyncio.TimerHandle] = {}
+        self.beside = Beside(self._labels)
+        self.sightings = Sightings(studio=studio, outbox=outbox, beside=self.beside, clock=clock, labels=self._labels)
+        self._living = 0
+        self._turns: WeakKeyDictionary[Track, asyncio.Lock] = WeakKeyDictionary()
         # A picture is decoded once, and not by two threads at a time.
         self._developing = asyncio.Lock()
 
-    async def live(self, frame: Frame) -> None:
+    @property
+    def full(self) -> bool:
+        """No other frame may begin now."""
+        return self._living >= MOST_AT_ONCE
+
+    async def begin(self, frame: Frame, *, at_end: Callable[[], None] = lambda: None) -> None:
+        """Begins a frame's life and returns when it is analysed. The frame is ours: it is destroyed when its life is
+        over or cut short, and `at_end` is called. Once `beside` has been entered."""
+        analysed = asyncio.Event()
+
+        def ended() -> None:
+            self._living -= 1
+            frame.destroy(CUT_SHORT)  # only if it never lived
+            analysed.set()
+            at_end()
+
+        self._living += 1
+        self.beside.start(lambda: self._live(frame, analysed.set), step="frame", at_end=ended)
+        await analysed.wait()
+
+    def notice_detect(self) -> None:
+        """Ends the tracks that detect lost. Called whenever the link to detect changed, never during an analysis."""
+        stream = self._detector.current
+        self._tracks.follow(None if stream is None else stream.stream)
+
+    def close(self) -> None:
+        """The camera is closed: nothing can be confirmed any more."""
+        self._tracks.end_all(Fate(TrackClass.EXPIRED, Reason.CAMERA_CLOSED))
+
+    async def _live(self, frame: Frame, analysed: Callable[[], None]) -> None:
         """The frame is destroyed when this returns, is cancelled, or raises (which is a defect)."""
         fate = Fate(FrameClass.UNANALYSED, Reason.INTERNAL)
         try:
             with span(SpanName.FRAME, parent=frame.traceparent, **self._labels) as told:
-                fate = await self._analyse_and_search(frame)
+                fate = await self._analyse_and_judge(frame, analysed)
                 told.set(fate=fate.kind, reason=fate.code or None)
         except asyncio.CancelledError:
             fate = CUT_SHORT
@@ -73,26 +109,13 @@ class FrameLife:
             frame.destroy(fate)
             self._remember(fate)
 
-    def notice_detect(self) -> None:
-        """Ends the tracks that detect lost. Called whenever the link to detect changed, never during `live`."""
-        stream = self._detector.current
-        self._tracks.follow(None if stream is None else stream.stream)
-
-    def close(self) -> None:
-        """The camera is closed: nothing can be confirmed any more."""
-        self._tracks.end_all(Fate(TrackClass.EXPIRED, Reason.CAMERA_CLOSED))
-
-    @property
-    def sightings(self) -> int:
-        """Those that wait."""
-        return len(self._sightings)
-
-    async def _analyse_and_search(self, frame: Frame) -> Fate:
+    async def _analyse_and_judge(self, frame: Frame, analysed: Callable[[], None]) -> Fate:
         self.notice_detect()
         stream = self._detector.current
         if stream is None:
             return Fate(FrameClass.UNANALYSED, Reason.DETECT_AWAY)
         began = self._clock.monotonic()
+        observe(Metric.FRAME_STALE, frame.arrival.lived(began).total_seconds() * 1e3, **self._labels)
         try:
             with span(SpanName.FRAME_ANALYSE):
                 analysis = await stream.analyse(frame, pending=self._tracks.pending, settled=self._tracks.settled)
@@ -102,46 +125,56 @@ class FrameLife:
         if analysis.rejected:
             return Fate(FrameClass.REJECTED, analysis.rejected)
         self._tracks.observe(analysis.faces)
-        judged = await _all(
-            [self._judge(frame, analysis, face, stream) for face in analysis.faces if self._to_be_searched(face)]
-        )
-        self._tracks.end(analysis.ended_tracks)
+        with ExitStack() as held:
+            shots = [(face, self._tracks[face.track]) for face in analysis.faces if face.is_shot]
+            shots = [(face, track) for face, track in shots if not track.settled]
+            for _, track in shots:
+                held.enter_context(track.judging())
+            self._tracks.end(analysis.ended_tracks)
+            analysed()
+            judged = await _all([self._judge(frame, analysis, face, track, stream) for face, track in shots])
         return next((fate for fate in judged if fate is not None), _unremarkable(analysis))
 
-    def _to_be_searched(self, face: FoundFace) -> bool:
-        return face.is_shot and not self._tracks[face.track].settled
+    def _turn(self, track: Track) -> AbstractAsyncContextManager[object]:
+        """Shots of one track are judged one after the other. They ask for their turn in the order of their frames,
+        because a frame's judges begin before the next frame's analysis does."""
+        return self._turns.setdefault(track, asyncio.Lock())
 
-    async def _judge(self, frame: Frame, analysis: Analysis, face: FoundFace, stream: DetectStream) -> Fate | None:
+    async def _judge(
+        self, frame: Frame, analysis: Analysis, face: FoundFace, track: Track, stream: DetectStream
+    ) -> Fate | None:
         """Searches one shot and does what the verdict says. The fate of the frame, if that decides it."""
-        track = self._tracks[face.track]
-        probe = Probe(face.template, frame.arrival.captured_at)
-        before = track.sighting if track.sighting is not None and track.sighting.waits else None
-        probes = [probe] if before is None else before.with_probe(probe)
-        try:
-            verdict = await self._search(stream, probes)
-        except Away as away:
-            self._senses.search_failed(self._clock.monotonic(), away.reason)
-            track.note(Fate(TrackClass.UNANALYSED, away.reason))
-            track.wants_shot = True
-            return Fate(FrameClass.UNANALYSED, away.reason)
-        self._senses.searched(self._clock.monotonic())
-        track.wants_shot = False
-        self._tracks.count_searched(track)
-        if verdict.decision is Decision.NO_MATCH:
-            track.note(Fate(TrackClass.NO_MATCH))
-            if before is not None:
-                before.destroy()
+        async with self._turn(track):
+            if track.settled:
+                return None
+            probe = Probe(face.template, frame.arrival.captured_at)
+            before = track.sighting if track.sighting is not None and track.sighting.waits else None
+            probes = [probe] if before is None else before.with_probe(probe)
+            try:
+                verdict = await self._search(stream, probes)
+            except Away as away:
+                self._senses.search_failed(self._clock.monotonic(), away.reason)
+                track.note(Fate(TrackClass.UNANALYSED, away.reason))
+                track.wants_shot = True
+                return Fate(FrameClass.UNANALYSED, away.reason)
+            self._senses.searched(self._clock.monotonic())
+            track.wants_shot = False
+            self._tracks.count_searched(track)
+            if verdict.decision is Decision.NO_MATCH:
+                track.note(Fate(TrackClass.NO_MATCH))
+                if before is not None:
+                    before.destroy()
+                return None
+            if before is not None and not before.waits:
+                # Its second ended while match was thinking: what could be shown is gone. The next shot is a new first.
+                return None
+            if before is None:
+                return await self._cut_out(frame, analysis, face, track, probe, verdict)
+            if verdict.decision is Decision.AGREED:
+                self.sightings.seal(before.take(), track, _finding(track, verdict, probes))
+                return Fate(FrameClass.NO_MATCH, Reason.SETTLED)
+            before.probes = probes
             return None
-        if before is not None and not before.waits:
-            # Its second ended while match was thinking: what could be shown is gone. The next shot is a new first.
-            return None
-        if before is None:
-            return await self._begin(frame, analysis, face, track, probe, verdict)
-        if verdict.decision is Decision.AGREED:
-            await self._seal(before.take(), track, _finding(track, verdict, probes))
-            return Fate(FrameClass.NO_MATCH, Reason.SETTLED)
-        before.probes = probes
-        return None
 
     async def _search(self, stream: DetectStream, probes: list[Probe]) -> Verdict:
         began = self._clock.monotonic()
@@ -151,10 +184,14 @@ class FrameLife:
         observe(Metric.TRACK_SEARCHED, (self._clock.monotonic() - began) * 1e3, **self._labels)
         return verdict
 
-    async def _begin(
+    async def _cut_out(
         self, frame: Frame, analysis: Analysis, face: FoundFace, track: Track, probe: Probe, verdict: Verdict
     ) -> Fate | None:
         """Cuts what a sighting needs out of the frame: one that waits or, if match needs no more, evidence."""
+        agreed = verdict.decision is Decision.AGREED
+        # detect is asked for another shot from now on, not only when the pictures are made.
+        track.wants_shot = not agreed
+        began = self._clock.monotonic()
         try:
             async with self._developing:
                 with span(SpanName.SIGHTING, faces=len(analysis.faces)):
@@ -162,41 +199,16 @@ class FrameLife:
         except Rejected as rejected:
             track.note(Fate(TrackClass.UNCONFIRMED))
             return Fate(FrameClass.REJECTED, rejected.reason)
+        finally:
+            track.wants_shot = False
+        observe(Metric.SIGHTING_STEP, (self._clock.monotonic() - began) * 1e3, step="develop", **self._labels)
         exhibit = Exhibit(pictures, frame=frame.hold(), track=track.hold(), on_sealed=frame.on_sealed)
-        if verdict.decision is Decision.AGREED:
-            await self._seal(exhibit, track, _finding(track, verdict, [probe]))
-            return None
-        deadline = frame.arrival.trusted_capture + LONGEST.total_seconds()
-        self._wait_for_another(Sighting(exhibit, probe, deadline=deadline, on_end=self._forget), track)
+        if agreed:
+            self.sightings.seal(exhibit, track, _finding(track, verdict, [probe]))
+        else:
+            deadline = frame.arrival.trusted_capture + LONGEST.total_seconds()
+            self.sightings.wait(exhibit, track, probe, deadline=deadline)
         return None
-
-    def _wait_for_another(self, sighting: Sighting, track: Track) -> None:
-        while len(self._sightings) >= MOST_SIGHTINGS:
-            next(iter(self._sightings)).destroy()
-        track.sighting = sighting
-        left = max(0.0, sighting.deadline - self._clock.monotonic())
-        self._sightings[sighting] = asyncio.get_running_loop().call_later(left, sighting.destroy)
-
-    def _forget(self, sighting: Sighting) -> None:
-        if timer := self._sightings.pop(sighting, None):
-            timer.cancel()
-
-    async def _seal(self, exhibit: Exhibit, track: Track, finding: Finding) -> None:
-        """One alert for this track and entry: from here on the track is settled, whatever becomes of the evidence."""
-        track.settled = True
-        try:
-            with span(SpanName.EVIDENCE_SEAL) as told:
-                evidence = await self._studio.seal(exhibit.pictures, finding)
-                told.set(bytes=len(evidence.sealed))
-        except BaseException as error:
-            exhibit.close(_LOST_FRAME, _LOST_TRACK)
-            log.error("evidence_lost", error=error, **self._labels)
-            count(Metric.EVIDENCE_SENT, deployment=self._labels["deployment"], outcome="lost")
-            if isinstance(error, Rejected):
-                return
-            raise
-        exhibit.sealed()
-        self._outbox.post(evidence, exhibit)
 
     def _remember(self, fate: Fate) -> None:
         now = self._clock.monotonic()

@@ -6,8 +6,9 @@ life that ends by kill -9, at most MAY_FOLLOW frames, and what was in flight in 
 however fast they came and however long nobody noticed. A bound by the clock (rate x time since the last
 receipt) would grow with the downtime and would trust a rate that nobody enforces.
 
-At 25 frames a second that is a receipt every 10 s, about 700 bytes: 1.3 MB in a deployment of five hours. With
-the bus away, frames are destroyed unanalysed for 40 s; then none is let in until receipts can be stored again.
+At 25 frames a second that is a receipt every 10 s, about 970 bytes. It counts from the opening on, so the stream
+keeps the newest of each opening only. With the bus away, frames are destroyed unanalysed for 40 s; then none is let
+in until receipts can be stored again.
 """
 
 from __future__ import annotations

@@ -82,11 +82,15 @@ class Studio(Protocol):
     """Makes pictures that show nobody but the alerted person, and evidence of them. CPU work, off the event loop."""
 
     async def develop(self, picture: Picture, faces: Sequence[FoundFace], alerted: FoundFace) -> Pictures:
-        """Rejected if the picture does not decode. Nothing of `picture` is kept."""
+        """Not yet checked. Takes some 10 ms. Rejected if the picture does not decode. Nothing of `picture` is kept."""
+        ...
+
+    async def check(self, pictures: Pictures) -> Pictures:
+        """The same, checked, and with whoever was missed blocked out as well. Takes some 100 ms."""
         ...
 
     async def seal(self, pictures: Pictures, finding: Finding) -> SealedEvidence:
-        """Rejected(MESSAGE_TOO_LARGE) if it cannot be made to fit."""
+        """Of checked pictures; of others it is a defect. Rejected(MESSAGE_TOO_LARGE) if it cannot be made to fit."""
         ...
 
 

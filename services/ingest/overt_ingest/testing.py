@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -40,6 +40,13 @@ class FakePicture:
     @property
     def jpeg(self) -> bytes | None:
         return self._jpeg
+
+    @property
+    def i420_bytes(self) -> int | None:
+        return None
+
+    def i420_into(self, view: memoryview) -> tuple[int, int] | None:
+        return None
 
     def bgr(self) -> NDArray[np.uint8]:
         if self._jpeg is None:
@@ -120,25 +127,35 @@ class FakeSearcher:
 
 
 class FakeStudio:
-    """Instant; keeps the findings."""
+    """Instant, unless `before_each` step (develop, check, seal) takes its time; keeps the findings."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
-        self.before_each: Callable[[], Awaitable[None]] | None = None
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.before_each: Callable[[str], Awaitable[None]] | None = None
 
     async def develop(self, picture: Picture, faces: Sequence[FoundFace], alerted: FoundFace) -> Pictures:
-        if self.before_each is not None:
-            await self.before_each()
+        await self._step("develop")
         picture.bgr()
         return Pictures(b"crop", b"scene", Box(0, 0, 1, 1), Box(0, 0, 1, 1))
 
+    async def check(self, pictures: Pictures) -> Pictures:
+        await self._step("check")
+        return replace(pictures, checked=True)
+
     async def seal(self, pictures: Pictures, finding: Finding) -> SealedEvidence:
-        if self.before_each is not None:
-            await self.before_each()
-        assert pictures.scene
+        await self._step("seal")
+        assert pictures.checked
         self.findings.append(finding)
         alert = f"{finding.track}/{finding.verdict.entry_id}"
         return SealedEvidence(alert, alert, "dep", "cam", b"sealed")
+
+    async def _step(self, name: str) -> None:
+        self.begun.append(name)
+        if self.before_each is not None:
+            await self.before_each(name)
+        self.ended.append(name)
 
 
 @dataclass

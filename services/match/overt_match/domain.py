@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from overt.categories import Category
 from overt.errors import Rejected
 from overt.ids import EntryId
+from overt.limits import MAX_LIST_BYTES
 from overt.reasons import Reason
 
 Templates = NDArray[np.float32]
@@ -32,7 +33,6 @@ MAX_TEXT = 500
 """Characters of legal basis, image source and reason, each: a citation and a sentence, not a file."""
 MAX_JPEG_BYTES = 128 * 1024
 """A face at 320 px is 30 kB at the most usual qualities; the card must fit into evidence (512 kB in all)."""
-MAX_PROBES = 8
 
 
 class State(StrEnum):
@@ -220,6 +220,12 @@ def check_batch(batch: Batch, *, listed: Sequence[Entry], template_length: int |
             if entry.subject_ref in subjects:
                 raise Rejected(Reason.DUPLICATE_SUBJECT, "this subject_ref is on the list already")
             subjects.add(entry.subject_ref)
+    length = batch.templates.shape[1] * batch.templates.itemsize
+    if sum(len(r.jpeg) + length for e in (*listed, *batch.entries) for r in e.references) > MAX_LIST_BYTES:
+        raise Rejected(
+            Reason.TOO_MANY_ENTRIES,
+            f"a list holds at most {MAX_LIST_BYTES >> 20} MB of pictures and templates: give fewer or smaller pictures",
+        )
 
 
 def _check_entry(entry: Entry, now: datetime) -> None:

@@ -17,6 +17,10 @@ from overt_match.ports import ListKeys, ListSecret, Snapshot
 _ATTEMPTS = 10
 _RETRY_FIRST, _RETRY_MOST = 0.5, 10.0
 
+_SECRET_GONE = frozenset({Reason.WRONG_STATE, Reason.UNKNOWN_DEPLOYMENT, Reason.UNKNOWN_KEY})
+"""alerts' word for a deployment that has ended, or never began: every secret of it is destroyed, and what was sealed
+under one unreadable. Any other refusal (of our token, of a lost race) says nothing of the kind."""
+
 log = get_logger(__name__)
 
 
@@ -57,13 +61,15 @@ class Erasure:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for deployment, done in list(self._wanted.items()):
+            for deployment in list(self._wanted):
+                # Out before it begins: what is removed while it ends is asked for anew, and not missed.
+                done = self._wanted.pop(deployment)
                 try:
                     revision = await self._erase(deployment)
                 except OvertError as fault:
                     log.warning("erasure_failed", deployment=deployment, error=fault)
+                    self._put_back(deployment, done)
                     continue
-                del self._wanted[deployment]
                 done.set_result(revision)
             if self._wanted:
                 asyncio.get_running_loop().call_later(delay, self._wake.set)
@@ -82,12 +88,31 @@ class Erasure:
             for _ in range(2):
                 secret = await self._keys.rotate(deployment)
                 await self._keys.confirm(deployment, secret.generation)
-        except Rejected as gone:
-            # The deployment has ended: alerts has destroyed every secret of it.
-            log.info("list_secret_gone", deployment=deployment, reason=gone.reason)
+        except Rejected as refused:
+            if refused.reason is Reason.CONFLICT:
+                raise Retryable("an erasure of this list is under way; try again") from refused
+            if refused.reason not in _SECRET_GONE:
+                raise
+            log.info("list_secret_gone", deployment=deployment, reason=refused.reason)
         await self._snapshot.discard(deployment, await self._snapshot.names(deployment))
 
+    def _put_back(self, deployment: str, done: asyncio.Future[int]) -> None:
+        """Who waits for `done` is told with those who have asked since."""
+        again = self._wanted.setdefault(deployment, done)
+        if again is not done:
+            again.add_done_callback(lambda _: done.set_result(again.result()))
+
     async def _erase(self, deployment: str) -> int:
+        try:
+            return await self._without_removed(deployment)
+        except Rejected as refused:
+            if refused.reason not in _SECRET_GONE:
+                raise
+            log.info("list_secret_gone", deployment=deployment, reason=refused.reason)
+            found = await self._snapshot.head(deployment)
+            return found[1].revision if found else 0
+
+    async def _without_removed(self, deployment: str) -> int:
         tainted: set[int] = set()
         for _ in range(_ATTEMPTS):
             found = await self._snapshot.head(deployment)

@@ -50,7 +50,8 @@ class ListSecret:
 
 
 class ListKeys(Protocol):
-    """The custodian of list secrets. Retryable when away; Rejected when it refuses or has destroyed the secret."""
+    """The custodian of list secrets. Retryable when away, or when it does not take our credentials; Rejected when it
+    refuses or has destroyed the secret."""
 
     async def secret(self, deployment: str, generation: int = 0) -> ListSecret:
         """That generation; 0: the one to seal with now."""

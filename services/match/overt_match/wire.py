@@ -14,6 +14,7 @@ from overt.api.control.v1 import control_pb2 as control
 from overt.api.match.v1 import match_pb2 as pb
 from overt.errors import Rejected
 from overt.ids import EntryId, new_entry_id
+from overt.limits import MAX_PROBES
 from overt.reasons import Reason
 from overt.wire import (
     from_timestamp,
@@ -24,7 +25,6 @@ from overt.wire import (
 )
 
 from overt_match.domain import (
-    MAX_PROBES,
     Batch,
     Deployment,
     Entry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -35,6 +36,9 @@ class System(Protocol):
 
     async def bring_back(self) -> None: ...
 
+    async def wipe(self) -> None:
+        """While it is lost: its disk is replaced by an empty one."""
+
     async def end(self) -> None: ...
 
 
@@ -53,6 +57,10 @@ class MemorySystem:
 
     async def bring_back(self) -> None:
         self._broker.up()
+
+    async def wipe(self) -> None:
+        self._broker.streams.clear()
+        self._broker.objects.clear()
 
     async def end(self) -> None:
         self._broker.up()
@@ -77,6 +85,9 @@ class NatsSystem:
 
     async def bring_back(self) -> None:
         await asyncio.to_thread(self._server.start)
+
+    async def wipe(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._server.store_dir)
 
     async def end(self) -> None:
         try:

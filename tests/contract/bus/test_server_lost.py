@@ -142,3 +142,56 @@ async def test_a_consumer_closes_while_the_server_is_away(system: Any, ingest: B
     await system.lose()
     await asyncio.wait_for(consumer.close(), 3)
     await system.bring_back()
+
+
+async def test_a_watch_notices_that_the_store_is_another_one(
+    system: Any, ingest: Bus, gateway: Bus, alerts: Bus, ready: str, until: Until
+) -> None:
+    """Rebuilt from nothing: its revisions begin at 1 again, below what the watch has heard of."""
+    changes: list[tuple[str, bytes | None]] = []
+
+    async def follow() -> None:
+        async for change in watch:
+            changes.append((change.key, change.value))
+
+    bucket = gateway.bucket(DEPLOYMENTS)
+    revision = await bucket.create("kept", b"1")
+    for value in (b"2", b"3"):
+        revision = await bucket.update("kept", value, revision)
+    await bucket.create("lost", b"1")
+    await bucket.delete("over", await bucket.create("over", b"1"))
+    watch = ingest.bucket(DEPLOYMENTS).watch()
+    following = asyncio.create_task(follow())
+    try:
+        await until(lambda: ("", None) in changes)
+        changes.clear()
+        await system.lose()
+        await system.wipe()
+        await system.bring_back()
+        await until(lambda: alerts.connected and gateway.connected and ingest.connected, seconds=15)
+        await alerts.steward.ensure_operation()
+        await until(lambda: ("lost", None) in changes)
+        await bucket.create("kept", b"3")
+        await bucket.create("new", b"1")
+        await until(lambda: ("new", b"1") in changes)
+        assert changes in (
+            [("kept", None), ("lost", None), ("kept", b"3"), ("new", b"1")],
+            [("lost", None), ("kept", None), ("kept", b"3"), ("new", b"1")],
+        )
+        assert watch.heard_ago < timedelta(seconds=1)
+    finally:
+        following.cancel()
+
+
+async def test_a_watch_that_is_behind_has_not_heard(gateway: Bus, ingest: Bus, ready: str) -> None:
+    """The server speaks, and what it said has not been taken in: a removal may be in it."""
+    watch = ingest.bucket(DEPLOYMENTS).watch()
+    assert (await anext(watch)).is_marker
+    await gateway.bucket(DEPLOYMENTS).create("dep-1", b"active")
+    await asyncio.sleep(1.5)
+    assert watch.heard_ago > timedelta(seconds=0.9)
+    assert (await anext(watch)).key == "dep-1"
+    following = asyncio.create_task(anext(watch))  # type: ignore[arg-type]
+    await asyncio.sleep(0.7)
+    assert watch.heard_ago < timedelta(seconds=1)
+    following.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from overt.api.alerts.v1.alerts_pb2 import SealedEvidence
 from overt.bus import Bus, Delivery
-from overt.errors import Rejected, Retryable
+from overt.errors import Fatal, Rejected, Retryable
 from overt.reasons import Reason
 from overt.subjects import ALERT, DEAD, EVIDENCE, LEDGER, MAX_MESSAGE_BYTES, Service
 from overt.telemetry import SpanName, span
@@ -48,8 +50,8 @@ async def test_append_refuses_what_is_too_large(ingest: Bus, ready: str) -> None
 
 async def test_a_full_stream_tells_its_writer(ingest: Bus, ready: str) -> None:
     async def fill() -> None:
-        for _ in range(LEDGER.max_bytes // MAX_MESSAGE_BYTES + 1):
-            await ingest.append(LEDGER.of("dep-1", "cam"), bytes(MAX_MESSAGE_BYTES))
+        for n in range(LEDGER.max_bytes // MAX_MESSAGE_BYTES + 1):
+            await ingest.append(LEDGER.of("dep-1", "cam", f"e{n}"), bytes(MAX_MESSAGE_BYTES))
 
     with pytest.raises(Retryable):
         await fill()
@@ -160,6 +162,63 @@ async def test_patience_with_a_defect_ends_with_a_record(ingest: Bus, alerts: Bu
     (letter,) = await _dead(alerts)
     assert letter["reason"] == "retries_exhausted"
     assert letter["redeliveries"] == 3
+
+
+async def test_the_service_ends_where_it_cannot_go_on_and_no_message_is_given_up(
+    ingest: Bus, alerts: Bus, ready: str, until: Until
+) -> None:
+    """A keyring whose medium failed is Fatal for every message, and only a new process helps."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    calls: list[int] = []
+    fatal = Fatal("restart to see")
+
+    async def handler(delivery: Delivery) -> None:
+        calls.append(delivery.redeliveries)
+        if len(calls) < 7:  # more often than a defect would be tried
+            raise fatal
+
+    await alerts.consume(EVIDENCE, "dep-1", "alerts", handler)
+    await ingest.append(SUBJECT, b"x")
+    await until(lambda: len(calls) == 7)
+    assert told == [fatal] * 6
+    assert await _dead(alerts) == []
+
+
+@pytest.mark.parametrize("trouble", [Rejected(Reason.BAD_MESSAGE, "poison"), ValueError("a defect")])
+async def test_what_is_buried_is_told_after_its_record(
+    ingest: Bus, alerts: Bus, ready: str, until: Until, trouble: Exception
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    async def handler(delivery: Delivery) -> None:
+        raise trouble
+
+    async def on_buried(delivery: Delivery) -> None:
+        told.append((delivery.sequence, len(await _dead(alerts))))
+        if len(told) == 1:
+            raise Retryable("the store is away for a moment")
+
+    await alerts.consume(EVIDENCE, "dep-1", "alerts", handler, on_buried=on_buried)
+    await ingest.append(SUBJECT, b"x")
+    await until(lambda: len(told) == 2)
+    await asyncio.sleep(0.4)
+    assert told == [(1, 1), (1, 1)], "one record, and again until it is done"
+
+
+async def test_a_closed_subscription_holds_nothing(ingest: Bus, alerts: Bus, ready: str) -> None:
+    """What a purged deployment's consumer knew must go with it."""
+
+    class Handler:
+        async def __call__(self, delivery: Delivery) -> None: ...
+
+    handler = Handler()
+    gone = weakref.ref(handler)
+    consumer = await alerts.consume(EVIDENCE, "dep-1", "alerts", handler)
+    await consumer.close()
+    del handler
+    gc.collect()
+    assert gone() is None
 
 
 async def test_no_more_at_once_than_allowed(ingest: Bus, alerts: Bus, ready: str, until: Until) -> None:
@@ -284,14 +343,15 @@ async def test_latest_is_the_newest_of_every_subject(alerts: Bus, ready: str) ->
         _ = [s async for s in alerts.latest(ALERT, "other")]
 
 
-async def test_latest_only_keeps_one_message_a_subject(alerts: Bus, ready: str) -> None:
-    subject = ALERT.of("dep-1", "a", "record")
-    # Far more than the stream holds if the older ones stayed.
-    for _ in range(3):
-        await alerts.append(subject, bytes(MAX_MESSAGE_BYTES))
-    stored = await alerts.last(ALERT, "dep-1", subject)
+async def test_latest_only_keeps_one_message_a_subject(ingest: Bus, gateway: Bus, ready: str) -> None:
+    subject = LEDGER.of("dep-1", "cam", "e1")
+    # More than the stream holds if the older ones stayed.
+    count = LEDGER.max_bytes // MAX_MESSAGE_BYTES + 2
+    for _ in range(count):
+        await ingest.append(subject, bytes(MAX_MESSAGE_BYTES))
+    stored = await gateway.last(LEDGER, "dep-1", subject)
     assert stored is not None
-    assert stored.sequence == 3
+    assert stored.sequence == count
 
 
 async def test_steward_is_idempotent(ingest: Bus, alerts: Bus, ready: str) -> None:

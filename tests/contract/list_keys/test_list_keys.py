@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from overt.api.alerts.v1.alerts_pb2_grpc import add_KeysServicer_to_server
@@ -12,6 +12,7 @@ from overt.errors import Rejected, Retryable
 from overt.permissions import Role
 from overt.reasons import Reason
 from overt.rpc import RpcServer, connect
+from overt.testing.rpc import serving
 from overt_alerts.handlers import KeysHandlers
 from overt_match.adapters.list_keys import GrpcListKeys
 from overt_match.ports import ListKeys
@@ -85,3 +86,20 @@ async def test_alerts_away_is_retryable() -> None:
         with pytest.raises(Retryable):
             await call
     await channel.close()
+
+
+async def test_a_refusal_of_our_own_token_is_no_answer() -> None:
+    """It would travel on to whoever asked match for something, or be taken for a secret that is gone."""
+    handlers = KeysHandlers(Life(AlertsWorld()).keys)
+    async with serving(lambda server: add_KeysServicer_to_server(handlers, server)) as served:
+        long_ago = datetime.now(UTC) - timedelta(days=1)
+        issuer = TokenIssuer(served.tokens.private_pem, now=lambda: long_ago)
+        expired = issuer.issue(Role.SERVICE_MATCH, subject="match", lifetime=timedelta(hours=1))
+        others = served.tokens.of(Role.SERVICE_INGEST)
+        for token, reason in ((expired, "token_expired"), ("rubbish", "token_invalid"), (others, "not_allowed")):
+            channel = connect(served.address, token=lambda token=token: token)
+            keys = GrpcListKeys(channel)
+            for call in (keys.secret(DEPLOYMENT), keys.rotate(DEPLOYMENT), keys.confirm(DEPLOYMENT, 1)):
+                with pytest.raises(Retryable, match=f"{reason}.*OVERT_SERVICE_TOKEN_FILE"):
+                    await call
+            await channel.close()

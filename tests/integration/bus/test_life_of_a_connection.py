@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -219,9 +221,11 @@ async def test_core_subjects_leave_nothing_on_disk(own_server: NatsServer) -> No
 
 async def test_an_encrypted_store_shows_nothing(tmp_path: Path) -> None:
     server = NatsServer(tmp_path / "encrypted", encrypted=True)
-    server.start()
-    alerts, ingest, match = await _ready(server)
+    buses: list[NatsBus] = []
     try:
+        server.start()
+        alerts, ingest, match = await _ready(server)
+        buses += alerts, ingest, match
         await ingest.append(SUBJECT, b"EVIDENCE" * 100)
         assert not _on_disk(server, b"EVIDENCEEVIDENCE")
         await _crash(server, alerts, ingest, match)
@@ -229,7 +233,7 @@ async def test_an_encrypted_store_shows_nothing(tmp_path: Path) -> None:
         assert stored is not None
         assert stored.data == b"EVIDENCE" * 100
     finally:
-        for bus in (alerts, ingest, match):
+        for bus in buses:
             await bus.close()
         server.stop()
 
@@ -254,3 +258,28 @@ async def test_the_buckets_watch_survives_two_restarts(own_server: NatsServer) -
         following.cancel()
         for bus in (alerts, ingest, match, gateway):
             await bus.close()
+
+
+def test_a_server_for_tests_dies_with_them(tmp_path: Path) -> None:
+    """Even if pytest is killed: the next run is not to find it."""
+    script = (
+        "import os, pathlib, signal, sys; from support.nats import NatsServer; "
+        "server = NatsServer(pathlib.Path(sys.argv[1])); server.start(); print(server.pid, flush=True); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    tests = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    died = subprocess.run(command, capture_output=True, text=True, cwd=tests, timeout=30, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    deadline = time.monotonic() + 10
+    while _alive(died.stdout.strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _alive(pid: str) -> bool:
+    """A zombie is not: whoever inherited it may be slow to collect it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -93,6 +93,8 @@ def test_every_secret_that_is_mounted_is_made(
                 assert {i["key"] for i in secret.get("items", [])} <= made[secret["secretName"]], name
             if config := volume.get("configMap"):
                 assert config["name"] in made, name
+        for source in pod["containers"][0].get("envFrom", []):
+            assert source["secretRef"]["name"] in made, name
         mounts = [m["name"] for m in pod["containers"][0]["volumeMounts"]]
         claims = [c["metadata"]["name"] for c in spec.get("volumeClaimTemplates", [])]
         assert set(mounts) == {v["name"] for v in pod["volumes"]} | set(claims), name

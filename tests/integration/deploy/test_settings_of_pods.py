@@ -122,6 +122,12 @@ def test_detect_knows_nothing_of_the_bus(pods: dict[str, Pod]) -> None:
     assert not [v for v in pods["detect"]["volumes"] if "nats" in str(v) or "token" in str(v)]
 
 
+def test_detect_works_on_as_many_processors_as_it_may_use(pods: dict[str, Pod]) -> None:
+    environment, (container,) = _environment(pods["detect"]), pods["detect"]["containers"]
+    threads = int(environment.get("OVERT_INTRA_OP_THREADS", DetectSettings.model_fields["intra_op_threads"].default))
+    assert int(environment["OVERT_WORKERS"]) * threads == int(container["resources"]["limits"]["cpu"])
+
+
 @pytest.mark.parametrize("service", sorted(SETTINGS))
 def test_a_pod_holds_its_own_secrets_only(service: str, pods: dict[str, Pod]) -> None:
     held = {volume["secret"]["secretName"] for volume in pods[service]["volumes"] if "secret" in volume}

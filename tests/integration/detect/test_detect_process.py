@@ -122,10 +122,14 @@ class _Stream:
     def __init__(self, stub: detect_pb2_grpc.DetectStub) -> None:
         self._call = stub.Analyse()
         self._sequence = 0
+        self.ring_attached = False
         self._at = datetime.now(UTC)
 
     async def open(self, camera: str = "north", **wishes: object) -> _Stream:
         await self.write(pb.AnalyseRequest(opening=pb.Opening(deployment="d", camera=camera, **wishes)))
+        opened = await self.read()
+        assert (opened.sequence, opened.rejected) == (0, "")
+        self.ring_attached = opened.ring_attached
         return self
 
     async def write(self, request: pb.AnalyseRequest) -> None:
@@ -173,7 +177,9 @@ async def test_describe_tells_epoch_models_and_licences(
     assert len(told.epoch) == 36
     assert (told.pack, told.model_digest, told.template_length) == ("open", prepared.digest, 128)
     assert {(m.task, m.licence) for m in told.models} == {("detection", "MIT"), ("recognition", "Apache-2.0")}
-    assert (told.execution_provider, told.precision) == ("CPUExecutionProvider", "f32")
+    assert (told.engine, told.execution_provider) == ("openvino", "CPU")
+    assert told.precision in {"bf16", "f32"}
+    assert 0.999 < told.parity < 1.00001
 
 
 async def test_six_people_are_found_tracked_and_templated_once(ingest: detect_pb2_grpc.DetectStub) -> None:
@@ -188,7 +194,7 @@ async def test_six_people_are_found_tracked_and_templated_once(ingest: detect_pb
     shots = np.stack([np.frombuffer(f.template, "<f4") for f in second.faces])
     scores = shots @ shots.T
     assert np.allclose(np.diag(scores), 1, atol=1e-5)
-    assert (scores - np.eye(6)).max() < 0.35
+    assert (scores - np.eye(6)).max() < 0.4
     third = await stream.send(jpeg=group, pending_tracks=[2], settled_tracks=[5])
     assert [f.track for f in third.faces if f.template] == [2]
     assert {f.track: f.refused for f in third.faces if not f.template} == {
@@ -208,7 +214,7 @@ async def test_a_raw_picture_is_analysed_like_its_jpeg_and_streams_do_not_share_
         replies = await asyncio.gather(*(s.send(raw=raw) for s in streams[:2]), streams[2].send(jpeg=_jpeg(picture)))
     assert [[f.track for f in r.faces] for r in replies] == [[1], [1], [1]]
     templates = [np.frombuffer(r.faces[0].template, "<f4") for r in replies]
-    assert np.array_equal(templates[0], templates[1])
+    assert templates[0] @ templates[1] > 0.9999
     assert templates[0] @ templates[2] > 0.95
     for stream in streams:
         stream.cancel()
@@ -257,6 +263,8 @@ async def test_a_stream_that_breaks_the_rules_ends(
     call = ingest.Analyse()
     for request in requests:
         await call.write(request)
+    if len(requests) > 1:
+        assert isinstance(await call.read(), pb.AnalyseReply), "the first opening is answered"
     assert (await _refusal(call)).reason is reason
 
 
@@ -380,13 +388,19 @@ async def test_it_stops_cleanly_with_a_stream_open(ingest: detect_pb2_grpc.Detec
     [
         ({"OVERT_MODEL_PACK": "buffalo"}, ["there is no model pack 'buffalo'"]),
         ({"OVERT_EXECUTION_PROVIDER": "Abacus"}, ["OVERT_EXECUTION_PROVIDER: there is no Abacus here"]),
+        ({"OVERT_DEVICE": "ABACUS"}, ["OVERT_DEVICE: OpenVINO finds no ABACUS here"]),
         (
-            {"OVERT_WORKERS": "many", "OVERT_DETECTION_WIDTH": "12", "OVERT_LISTEN": "nowhere"},
-            ["3 faults", "OVERT_WORKERS", "OVERT_DETECTION_WIDTH", "OVERT_LISTEN"],
+            {"OVERT_ENGINE": "onnxruntime", "OVERT_PRECISION": "bf16"},
+            ["OVERT_ENGINE=onnxruntime, OVERT_PRECISION=bf16", "Set OVERT_PRECISION to auto or f32"],
+        ),
+        ({"OVERT_MODEL_PACK": "buffalo_l"}, ["non-commercial", "overt models build buffalo_l", "--accept-licence"]),
+        (
+            {"OVERT_WORKERS": "many", "OVERT_SMALLEST_FACE_PX": "12", "OVERT_LISTEN": "nowhere"},
+            ["3 faults", "OVERT_WORKERS", "OVERT_SMALLEST_FACE_PX", "OVERT_LISTEN"],
         ),
         ({"OVERT_LISTEN": "0.0.0.0:0"}, ["OVERT_LISTEN", "TLS"]),
     ],
-    ids=["pack", "provider", "three faults", "open door"],
+    ids=["pack", "provider", "device", "precision", "licence", "three faults", "open door"],
 )
 def test_what_cannot_run_says_why_and_exits_with_2(
     tmp_path: Path, prepared: PreparedPack, change: dict[str, str], told: list[str]

@@ -11,7 +11,9 @@ from overt.reasons import Reason
 from overt.testing import faces
 from overt_detect.adapters.engine import OnnxEngine
 from overt_detect.adapters.pictures import decode_jpeg, encode_reference
+from overt_detect.adapters.pixels import BgrPixels
 from overt_detect.domain.acceptance import REFERENCE
+from overt_detect.domain.geometry import Region
 from overt_detect.enrolling import Enrolment
 from overt_detect.ports import Picture
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def enrolment(engine: OnnxEngine) -> Enrolment:
-    return Enrolment(engine=engine, acceptance=REFERENCE, detection_width=960)
+    return Enrolment(engine=engine, acceptance=REFERENCE, as_pixels=BgrPixels)
 
 
 def _scaled(picture: Picture, factor: float) -> Picture:
@@ -55,8 +57,9 @@ def test_one_good_face_is_enrolled(enrolment: Enrolment, engine: OnnxEngine, nam
     reference = enrolment.enrol(faces.people()[name])
     shown = decode_jpeg(encode_reference(reference.crop))
     assert max(shown.shape) <= 320
-    (face,) = engine.find(shown, width=960)
-    again = engine.template(engine.align(shown, engine.level(shown, face).landmarks))
+    pixels = BgrPixels(shown)
+    (face,) = engine.find(pixels, Region.whole(pixels.width, pixels.height), 1.0)
+    again = engine.template(engine.align(pixels, engine.level(pixels, face).landmarks))
     assert again @ reference.template > 0.85, "people compare with the face that was enrolled"
 
 

@@ -13,6 +13,7 @@ from overt.reasons import Reason
 from overt.testing import faces
 from overt_detect.adapters.bytetrack import ByteTrack
 from overt_detect.adapters.engine import OnnxEngine
+from overt_detect.adapters.pixels import BgrPixels
 from overt_detect.analysing import Analysis, StreamAnalysis
 from overt_detect.domain.acceptance import REFERENCE, SHOT
 from overt_detect.domain.best_shot import SHOTS_APART_S
@@ -47,20 +48,21 @@ def _walk() -> Iterator[tuple[float, Picture]]:
         at += 0.1 + random.uniform(-0.03, 0.05)
 
 
-def _stream(engine: OnnxEngine, zone: Zone | None = None) -> StreamAnalysis:
+def _stream(engine: OnnxEngine, zone: Zone | None = None, *, everywhere: bool = False) -> StreamAnalysis:
     return StreamAnalysis(
         engine=engine,
         tracker=ByteTrack(),
         acceptance=SHOT,
         zone=zone or Zone(),
         smallest_face_px=36,
-        detection_width=960,
+        largest_input_px=1920,
+        everywhere=everywhere,
     )
 
 
 @pytest.fixture(scope="module")
 def references(engine: OnnxEngine) -> dict[str, Template]:
-    enrolment = Enrolment(engine=engine, acceptance=REFERENCE, detection_width=960)
+    enrolment = Enrolment(engine=engine, acceptance=REFERENCE, as_pixels=BgrPixels)
     people = faces.people()
     del people["group5"]  # looks away too far to be a reference
     return {name: enrolment.enrol(picture).template for name, picture in people.items()}
@@ -84,7 +86,7 @@ def test_each_person_is_one_track_whose_shots_are_of_that_person(
     engine: OnnxEngine, walk: list[tuple[float, Picture]], references: dict[str, Template]
 ) -> None:
     stream = _stream(engine)
-    found = [(at, stream.analyse(lambda p=picture: p, at=at)) for at, picture in walk]
+    found = [(at, stream.analyse(lambda p=picture: BgrPixels(p), at=at)) for at, picture in walk]
     shots = _shots(found)
     assert set(shots) == {1, 2}
     for track, taken in shots.items():
@@ -109,7 +111,7 @@ def test_pending_tracks_get_their_second_shot_soon_and_settled_ones_none(
     settled: set[int] = set()
     for at, picture in walk:
         pending = [track for track, times in seen.items() if len(times) == 1]
-        analysis = stream.analyse(lambda p=picture: p, at=at, pending=pending, settled=settled)
+        analysis = stream.analyse(lambda p=picture: BgrPixels(p), at=at, pending=pending, settled=settled)
         for face in analysis.faces:
             if face.template is not None:
                 seen[face.track].append(at)
@@ -126,8 +128,8 @@ def test_a_person_outside_the_zone_is_seen_and_never_templated(
     engine: OnnxEngine, walk: list[tuple[float, Picture]]
 ) -> None:
     left_half = Zone(((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
-    stream = _stream(engine, left_half)
-    found = [(at, stream.analyse(lambda p=picture: p, at=at)) for at, picture in walk]
+    stream = _stream(engine, left_half, everywhere=True)
+    found = [(at, stream.analyse(lambda p=picture: BgrPixels(p), at=at)) for at, picture in walk]
     assert len(_shots(found)) == 1
     outside = [f for _, a in found for f in a.faces if f.face.box.centre[0] > _WIDTH / 2]
     assert len(outside) > 10

@@ -29,6 +29,7 @@ from overt.ledger import Book, CameraAccount
 from overt.ledger.wire import to_receipt
 from overt.permissions import Role
 from overt.reasons import Reason
+from overt.runtime.supervisor import on_a_leash
 from overt.subjects import DEPLOYMENTS, LEDGER, STATUS, Service
 from overt.testing.rpc import Served, Tokens, serving
 from support.nats import NatsServer
@@ -141,7 +142,7 @@ def _environment(folder: Path, nats: NatsServer, tokens: Tokens, peers: str, **m
 async def _spawn(environment: dict[str, str], log: Path) -> asyncio.subprocess.Process:
     with log.open("ab") as file:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "overt_gateway", env=environment, stdout=file, stderr=file
+            *on_a_leash(sys.executable, "-m", "overt_gateway"), env=environment, stdout=file, stderr=file
         )
 
 
@@ -157,9 +158,9 @@ async def _as(nats: NatsServer, service: Service) -> AsyncIterator[NatsBus]:
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     nats = NatsServer(tmp_path / "nats")
-    nats.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(nats.stop)
+        nats.start()
         alerts = await stack.enter_async_context(_as(nats, Service.ALERTS))
         await alerts.steward.ensure_operation()
         peers = Peers(alerts)

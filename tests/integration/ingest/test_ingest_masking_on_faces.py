@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from overt.models import default_directory, ensure
 from overt.testing.faces import group
 from overt_detect.adapters.engine import OnnxEngine
+from overt_detect.adapters.graphs.onnx_runtime import OnnxRuntime
+from overt_detect.adapters.pixels import BgrPixels
+from overt_detect.domain.geometry import Region
 from overt_ingest.adapters.checking import check, others
 from overt_ingest.adapters.masking import develop
 from overt_ingest.domain.faces import Box
@@ -28,11 +31,13 @@ WIDTH = 960
 @pytest.fixture(scope="module")
 def engine() -> OnnxEngine:
     pack = ensure("open", default_directory(os.environ))
-    return OnnxEngine(pack, provider="CPUExecutionProvider", threads=1, smallest_score=0.5)
+    return OnnxEngine(pack, OnnxRuntime(), smallest_score=0.5)
 
 
 def _faces(engine: OnnxEngine, picture: NDArray[np.uint8], width: int = WIDTH) -> list[Box]:
-    return [Box(face.box.x, face.box.y, face.box.width, face.box.height) for face in engine.find(picture, width=width)]
+    pixels = BgrPixels(picture)
+    found = engine.find(pixels, Region.whole(pixels.width, pixels.height), min(1.0, width / max(picture.shape)))
+    return [Box(face.box.x, face.box.y, face.box.width, face.box.height) for face in found]
 
 
 class EngineFinder:

@@ -10,7 +10,17 @@ import pytest
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["login", "--help"], ["token", "--help"], ["models", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["login", "--help"],
+        ["token", "--help"],
+        ["models", "--help"],
+        ["evaluate", "verification", "--help"],
+        ["bench", "pipeline", "--help"],
+    ],
+)
 def test_light_verbs_load_nothing_heavy(arguments: list[str]) -> None:
     """0.9 s for `overt --help` were the whole lab, OpenCV and a video decoder."""
     script = (

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from overt.errors import Fatal
-from overt_lab.machine import Machine, Options, _check_free
+from overt.subjects import Service
+from overt.testing import FakeClock
+from overt_lab import machine as machine_module
+from overt_lab.machine import SERVICE_TOKEN_RENEWAL, Machine, Options, _check_free
 from overt_lab.stopping import finished
+from support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +71,58 @@ async def test_a_machine_that_cannot_start_leaves_nothing(tmp_path: Path) -> Non
         assert not machine.layout.run.exists()
         await machine.down()
     assert not (tmp_path / "d" / "running.json").exists()
+
+
+async def test_whatever_befell_the_renewal_everything_is_stopped(tmp_path: Path) -> None:
+    machine = Machine(Options(data=tmp_path))
+    stopped: list[bool] = []
+
+    async def stop() -> None:
+        stopped.append(machine.layout.run.exists())
+
+    async def renewal() -> None:
+        raise RuntimeError("a defect")
+
+    machine.supervisor.stop = stop  # type: ignore[method-assign]
+    machine._renewal = asyncio.create_task(renewal())
+    await asyncio.wait({machine._renewal})
+    with pytest.raises(RuntimeError, match="a defect"):
+        await machine.down()
+    assert stopped == [True]
+    assert not machine.layout.run.exists()
+    await machine.down()
+
+
+async def test_tokens_are_renewed_by_the_wall_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_module, "_LOOK_EVERY_S", 0.005)
+    clock, said = FakeClock(), list[str]()
+    machine = Machine(Options(data=tmp_path), say=said.append, clock=clock)
+    machine._issuer = machine._make_issuer()
+    token = machine.layout.token(Service.INGEST)
+    machine._renewal = asyncio.create_task(machine._renew_tokens())
+
+    async def renewed() -> bool:
+        token.unlink(missing_ok=True)
+        await asyncio.sleep(0.05)
+        return token.exists()
+
+    assert not await renewed()
+    clock.advance(SERVICE_TOKEN_RENEWAL)
+    await until(token.exists)
+    assert not await renewed(), "once is enough"
+    clock.jump(clock.now() - timedelta(seconds=5))
+    await until(token.exists)
+
+    # A directory in the way: not even root can write the token.
+    token.unlink()
+    (in_the_way := token.with_name(token.name + ".new")).mkdir()
+    clock.advance(SERVICE_TOKEN_RENEWAL)
+    await until(lambda: len(said) >= 2)
+    assert "cannot be renewed" in said[0]
+    assert str(machine.layout.run) in said[0]
+    in_the_way.rmdir()
+    await until(token.exists)
+    await machine.down()
 
 
 # --- work that ends with a signal -------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import grpc
 import numpy as np
 import pytest
 from overt.api.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from overt.errors import Fatal
+from overt.errors import Fatal, Rejected
+from overt.reasons import Reason
 from overt_lab.camera import Clip, Picture, PushCamera
 from support.waiting import until
 
@@ -89,9 +90,9 @@ async def test_a_broken_stream_is_begun_again_where_the_clip_is(door: Door) -> N
 
 async def test_one_that_is_not_let_in_says_so(door: Door) -> None:
     door.refuses = grpc.StatusCode.UNAUTHENTICATED
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(Rejected) as refused:
         await _camera(door).play(Clip(_pictures(5), 100))
-    assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert refused.value.reason is Reason.TOKEN_INVALID
 
 
 async def test_a_clip_that_fails_ends_the_call_and_is_told(door: Door) -> None:

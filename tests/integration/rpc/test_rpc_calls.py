@@ -176,6 +176,15 @@ async def test_a_reply_that_is_no_message(serve_one: Any, kind: str) -> None:
         assert (failed.code(), failed.details()) == (grpc.StatusCode.INTERNAL, "internal error")
 
 
+async def test_a_fatal_ends_the_service(serve_one: Any) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    fatal = Fatal("the keyring cannot be used: restart")
+    async with serve_one("unary_unary", handler_of("unary_unary", raising(fatal))) as method:
+        assert (await failure(method)).code() is grpc.StatusCode.INTERNAL
+    assert fatal in told
+
+
 async def test_a_handler_may_abort_by_itself(serve_one: Any) -> None:
     async def handler(request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.OUT_OF_RANGE, "as the handler says")
@@ -382,7 +391,7 @@ async def test_the_trace_goes_on_at_the_server(serve_one: Any, kind: str) -> Non
 
     with recorded_telemetry() as telemetry:
         async with serve_one(kind, handler_of(kind, do)) as method:
-            with span(SpanName.RPC_CALL) as outer:
+            with span(SpanName.FRAME) as outer:
                 await method.ask("x")
             await method.ask("x")
         served = [found for found in telemetry.spans if found.name == SpanName.RPC_SERVE]

@@ -15,9 +15,9 @@ from typing import Literal
 import grpc
 import uvicorn
 from fastapi import FastAPI
+from overt.address import split_host_port
 from overt.runtime import main
 from overt.settings import ServiceSettings
-from overt.settings.addresses import split_host_port
 from overt.telemetry import SpanName, get_logger, span
 from pydantic import Field
 

@@ -123,11 +123,13 @@ async def test_many_at_once_of_one_entry_are_one_alert(world: World, life: Life,
     assert len(alert.sightings) == 8
 
 
-async def test_poison_is_rejected_and_erased(world: World, life: Life, sighted: Sighted) -> None:
+async def test_poison_is_rejected_and_erased_once_it_is_buried(world: World, life: Life, sighted: Sighted) -> None:
     await world.send_bytes(sighted.subject, b"poison")
     with pytest.raises(Rejected) as info:
-        await life.take_all()
+        await life.intake.take(await life.shelf(), world.waiting[0])
     assert info.value.reason is Reason.BAD_MESSAGE
+    assert await world.evidence_left() == [sighted.subject], "its dead letter comes first"
+    await life.intake.buried(await life.shelf(), world.waiting[0])
     assert await world.evidence_left() == []
     assert await opened(life) == []
 

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from overt.bus import Redelivery
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
-from overt.subjects import DEPLOYMENTS, LEDGER
+from overt.subjects import DEAD, DEPLOYMENTS, LEDGER
+from overt.testing.bus import MemoryBus
 from overt.testing.keyring import MemoryKeyring
 from overt_alerts.domain import MAX_RETENTION, Alert
 from support.alerts import DEPLOYMENT, LINGER, Life, State, World
@@ -87,7 +89,9 @@ async def test_the_end_destroys_the_list_and_not_the_alerts(world: World) -> Non
         await until(lambda: objects_gone(world))
         late = Sighted(world.public_key, entry_id="late")
         await world.send(late)
-        await until(lambda: len(world.alert_keys()) == 2)
+        shelf = await life.reconciler.shelf(DEPLOYMENT)
+        await until(lambda: shelf.held(late.alert_id) is not None)
+        assert len(world.alert_keys()) == 2
         assert await life.reading.one(DEPLOYMENT, late.alert_id)
 
 
@@ -174,8 +178,10 @@ async def test_purged_leaves_no_key_and_no_stream(world: World) -> None:
     await world.put(State.STATE_ACTIVE)
     async with running(Life(world)) as life:
         await world.send(Sighted(world.public_key))
-        await until(lambda: len(world.alert_keys()) == 1)
-        watcher = life.board.watch(await life.reconciler.shelf(DEPLOYMENT), only_new=True)
+        shelf = await life.reconciler.shelf(DEPLOYMENT)
+        # Its key is there before it is.
+        await until(lambda: len(list(shelf)) == 1)
+        watcher = life.board.watch(shelf, only_new=True)
         await world.put(State.STATE_PURGED)
         assert [c async for c in watcher.changes()] == []
         await until(lambda: world.keyring.ids() == ())
@@ -229,3 +235,25 @@ async def test_once_ended_always_ended(world: World) -> None:
         with pytest.raises(Rejected) as info:
             await life.keys.list_secret(DEPLOYMENT)
         assert info.value.reason is Reason.WRONG_STATE
+
+
+@pytest.mark.parametrize("trouble", [Rejected(Reason.BAD_MESSAGE, "poison"), ValueError("a defect")])
+async def test_what_is_given_up_leaves_a_letter_and_no_evidence(trouble: Exception) -> None:
+    """Sealed evidence that nobody erases would stay for a day, and the private sealing key with it."""
+    world = World(bus=MemoryBus(redelivery=Redelivery(first=timedelta(milliseconds=1), most=2)))
+    await world.prepare()
+    await world.put(State.STATE_ACTIVE)
+    life = Life(world)
+
+    async def take(*_: object) -> None:
+        raise trouble
+
+    life.intake.take = take  # type: ignore[method-assign]
+    async with running(life):
+        await world.send(Sighted(world.public_key))
+
+        async def erased() -> bool:
+            return await world.evidence_left() == []
+
+        await until(erased)
+        assert len([letter async for letter in world.bus.latest(DEAD, DEPLOYMENT)]) == 1

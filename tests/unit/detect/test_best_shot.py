@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from overt.reasons import Reason
-from overt_detect.domain.best_shot import BETTER_BY, SHOTS_APART_S, BestShots
+from overt_detect.domain.best_shot import BETTER_BY, REFRESH_S, SHOTS_APART_S, BestShots
 
 pytestmark = pytest.mark.unit
 
@@ -47,11 +47,39 @@ def test_tracks_do_not_know_one_another_and_are_forgotten(shots: BestShots) -> N
     assert shots.refusal(1, rank=0.1, at=100.0, pending=False) is None
 
 
-def test_a_person_who_walks_up_costs_eight_shots_at_most() -> None:
+def test_a_settled_track_rests_until_the_refresh(shots: BestShots) -> None:
+    assert shots.rests(1, at=100.0 + REFRESH_S - 0.1)
+    assert not shots.rests(1, at=100.0 + REFRESH_S)
+    shots.took(1, rank=0.1, at=100.0 + REFRESH_S)
+    assert shots.rests(1, at=101.0 + REFRESH_S)
+
+
+def test_after_the_refresh_any_face_is_a_shot_once(shots: BestShots) -> None:
+    later = 100.0 + REFRESH_S
+    assert shots.refusal(1, rank=0.05, at=later, pending=False) is None
+    shots.took(1, rank=0.05, at=later)
+    assert shots.refusal(1, rank=0.05, at=later + 1, pending=False) is Reason.NOT_BETTER
+    assert shots.refusal(1, rank=0.05, at=later + REFRESH_S, pending=False) is None
+
+
+def test_a_track_in_doubt_begins_anew_but_not_at_once(shots: BestShots) -> None:
+    shots.doubt(1)
+    assert not shots.rests(1, at=100.5)
+    assert shots.refusal(1, rank=0.01, at=100.0 + SHOTS_APART_S - 0.01, pending=True) is Reason.NOT_BETTER
+    assert shots.refusal(1, rank=0.01, at=100.0 + SHOTS_APART_S + 0.01, pending=False) is None
+    shots.took(1, rank=0.01, at=100.2)
+    assert shots.rests(1, at=100.5)
+    assert shots.refusal(1, rank=0.012, at=101, pending=False) is None, "the one before does not set the bar"
+    shots.doubt(7)
+    assert shots.refusal(7, rank=0.01, at=101, pending=False) is None
+
+
+def test_a_person_who_walks_up_costs_a_handful_of_shots() -> None:
+    """From the poorest face that is accepted to the best one there is, in eight seconds."""
     shots, taken = BestShots(), 0
-    for frame in range(250):
-        rank = 0.3 + 0.7 * frame / 249
+    for frame in range(200):
+        rank = 0.45 + 0.4 * frame / 199
         if shots.refusal(1, rank=rank, at=frame / 25, pending=False) is None:
             shots.took(1, rank=rank, at=frame / 25)
             taken += 1
-    assert 5 <= taken <= 9
+    assert 5 <= taken <= 8

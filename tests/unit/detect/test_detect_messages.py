@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from overt.api.detect.v1 import detect_pb2 as pb
@@ -9,9 +11,11 @@ from overt.api.types.v1 import types_pb2
 from overt.errors import Rejected
 from overt.reasons import Reason
 from overt_detect import wire
+from overt_detect.adapters.pixels import BgrPixels
 from overt_detect.analysing import Analysis, Found
 from overt_detect.domain.geometry import Box, Face
-from overt_detect.domain.quality import Pose, Quality
+from overt_detect.domain.quality import Light, Pose, Quality
+from overt_detect.ports import Pixels
 
 pytestmark = pytest.mark.unit
 
@@ -52,35 +56,41 @@ def test_an_opening_that_makes_no_sense_is_refused(message: pb.Opening) -> None:
     assert refused.value.reason is Reason.BAD_FIELD
 
 
+def test_an_opening_may_want_faces_from_everywhere() -> None:
+    assert not wire.opening(pb.Opening(deployment="d", camera="c")).everywhere
+    assert wire.opening(pb.Opening(deployment="d", camera="c", everywhere=True)).everywhere
+
+
 def test_a_frame_has_a_picture_and_it_is_decoded_later() -> None:
     decoded: list[object] = []
-    picture = np.zeros((64, 64, 3), np.uint8)
+    picture = BgrPixels(np.zeros((64, 64, 3), np.uint8))
 
-    def decode_jpeg(data: bytes) -> np.ndarray:
+    def from_jpeg(data: bytes) -> Pixels:
         decoded.append(data)
         return picture
 
-    def take_raw(width: int, height: int, data: bytes) -> np.ndarray:
+    def from_raw(width: int, height: int, data: bytes) -> Pixels:
         decoded.append((width, height, data))
         return picture
 
     raw = pb.RawPicture(width=2, height=3, bgr=b"abc")
     later = [
-        wire.picture(frame, decode_jpeg=decode_jpeg, take_raw=take_raw)
+        wire.picture(frame, from_jpeg=from_jpeg, from_raw=from_raw)
         for frame in (pb.FrameToAnalyse(jpeg=b"j"), pb.FrameToAnalyse(raw=raw))
     ]
     assert decoded == []
     assert all(get() is picture for get in later)
     assert decoded == [b"j", (2, 3, b"abc")]
     with pytest.raises(Rejected):
-        wire.picture(pb.FrameToAnalyse(), decode_jpeg=decode_jpeg, take_raw=take_raw)
+        wire.picture(pb.FrameToAnalyse(), from_jpeg=from_jpeg, from_raw=from_raw)
 
 
 def test_a_reply_holds_every_face_with_a_template_or_a_reason() -> None:
     face = Face(Box(1, 2, 3, 4), np.arange(10, dtype=np.float32).reshape(5, 2), 0.9)
-    quality = Quality(4, 50, 120, Pose(1, 2, 3), 0.9)
+    quality = Quality(4, Pose(1, 2, 3), 0.9, 0.95, Light(50, 120))
     template = np.eye(1, 128, dtype=np.float32)[0]
-    found = (Found(7, face, quality, template), Found(0, face, quality, refused=Reason.NOT_TRACKED))
+    unseen = replace(quality, light=None)
+    found = (Found(7, face, quality, template), Found(0, face, unseen, refused=Reason.NOT_TRACKED))
     reply = wire.analysed(12, Analysis(found, (3, 4), 640, 360))
     assert (reply.sequence, list(reply.ended_tracks), reply.width, reply.height) == (12, [3, 4], 640, 360)
     shot, other = reply.faces
@@ -88,4 +98,8 @@ def test_a_reply_holds_every_face_with_a_template_or_a_reason() -> None:
     assert np.array_equal(np.frombuffer(shot.template, "<f4"), template)
     assert other.template == b""
     assert [(p.x, p.y) for p in shot.landmarks] == [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
-    assert (shot.quality.yaw_deg, shot.quality.pitch_deg, shot.quality.roll_deg) == (1, 2, 3)
+    for told in (shot.quality, other.quality):
+        assert (told.size_px, told.yaw_deg, told.pitch_deg, told.roll_deg) == (4, 1, 2, 3)
+        assert told.detector_score == pytest.approx(0.9)
+    assert (shot.quality.sharpness, shot.quality.brightness) == (50, 120)
+    assert (other.quality.sharpness, other.quality.brightness) == (0, 0), "nobody has looked"

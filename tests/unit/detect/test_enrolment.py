@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from overt.errors import Rejected
 from overt.reasons import Reason
+from overt_detect.adapters.pixels import BgrPixels
 from overt_detect.domain.acceptance import REFERENCE
-from overt_detect.domain.geometry import Box, Face, Landmarks
+from overt_detect.domain.geometry import Box, Face, Landmarks, Region
 from overt_detect.enrolling import Enrolment
-from overt_detect.ports import Picture, Template
+from overt_detect.ports import Picture, Pixels, Template
 
 pytestmark = pytest.mark.unit
 
@@ -22,21 +23,22 @@ def _face(x: float = 100, size: float = 100, score: float = 0.9, points: Landmar
 
 
 class _Engine:
-    provider, precision = "none", "f32"
+    sure_px = 20.0
 
     def __init__(self, *faces: Face, found_from: int = 0, aligned: Picture = _TEXTURE) -> None:
         self._faces, self._found_from, self._aligned = list(faces), found_from, aligned
         self.asked: list[tuple[int, int]] = []
         self.levelled: Face | None = None
 
-    def find(self, picture: Picture, *, width: int) -> list[Face]:
-        self.asked.append((picture.shape[1], width))
+    def find(self, pixels: Pixels, region: Region, scale: float) -> list[Face]:
+        assert region == Region.whole(pixels.width, pixels.height)
+        self.asked.append((pixels.width, round(scale * max(pixels.width, pixels.height))))
         return self._faces if len(self.asked) > self._found_from else []
 
-    def level(self, picture: Picture, face: Face) -> Face:
+    def level(self, pixels: Pixels, face: Face) -> Face:
         return self.levelled or face
 
-    def align(self, picture: Picture, landmarks: Landmarks) -> Picture:
+    def align(self, pixels: Pixels, landmarks: Landmarks) -> Picture:
         return self._aligned
 
     def template(self, aligned: Picture) -> Template:
@@ -44,7 +46,7 @@ class _Engine:
 
 
 def _enrol(engine: _Engine) -> Picture:
-    enrolment = Enrolment(engine=engine, acceptance=REFERENCE, detection_width=960)
+    enrolment = Enrolment(engine=engine, acceptance=REFERENCE, as_pixels=BgrPixels)
     return enrolment.enrol(np.zeros((400, 300, 3), np.uint8)).crop
 
 
@@ -79,4 +81,4 @@ def test_small_or_doubtful_faces_behind_the_one_meant_do_no_harm() -> None:
 def test_a_face_that_fills_the_picture_is_looked_for_smaller_and_with_a_rim() -> None:
     engine = _Engine(_face(), found_from=3)
     _enrol(engine)
-    assert engine.asked == [(300, 960), (300, 320), (700, 960), (700, 320)]
+    assert engine.asked == [(300, 400), (300, 320), (700, 800), (700, 320)], "never larger than it is"

@@ -142,6 +142,19 @@ def test_a_bomb_stops_at_the_bound(make: Make, monkeypatch: pytest.MonkeyPatch) 
     assert unpack(make({"a.jpg": bytes(1024 * 1024)}))["a.jpg"] == bytes(1024 * 1024)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_a_bomb_that_cannot_be_unpacked_in_parts_is_not_begun(method: int) -> None:
+    """One read of a chunk unpacked all of it: the bound was looked at when it was too late."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as made:
+        made.writestr("bomb.jpg", bytes(64 * 1024 * 1024))
+    tracemalloc.start()
+    assert reason_of(buffer.getvalue()) == "bad_archive"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1024 * 1024
+
+
 def test_a_zip_that_lies_about_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 64 * 1024)
     honest = make_zip({"big.jpg": bytes(1024 * 1024)})

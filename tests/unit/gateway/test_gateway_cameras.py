@@ -152,6 +152,19 @@ def test_sights_are_bounded(clock: FakeClock) -> None:
     assert not sights._heard
 
 
+def test_who_fell_silent_makes_room(clock: FakeClock) -> None:
+    sights = Sights(clock)
+    for number in range(MOST_CAMERAS):
+        sights.note("d", f"c{number}", CameraState(Sight.SEEING))
+    clock.advance(2)
+    sights.note("d", "c0", CameraState(Sight.SEEING))
+    sights.note("e", "new", CameraState(Sight.SEEING))
+    assert ("e", "new") not in sights._heard, "all of them spoke a moment ago"
+    clock.advance(1)
+    sights.note("e", "new", CameraState(Sight.SEEING))
+    assert set(sights._heard) == {("d", "c0"), ("e", "new")}
+
+
 async def test_a_camera_token_is_bound_and_ends_with_the_window(
     client: httpx.AsyncClient, peers: FakePeers, draft: str, clock: FakeClock
 ) -> None:

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from overt.permissions import Role
+from overt.telemetry import SpanName
+from overt.testing.telemetry import recorded_telemetry
 from overt_gateway.doorkeeping import MAX_BODY_BYTES, BoundedBody
 from overt_gateway.problems import BodyRefused
 from overt_gateway.testing import FakePeers
@@ -134,6 +136,38 @@ async def test_what_nobody_expected_is_opaque(
     assert fields["correlation"] == problem["correlation"]
     assert fields["error"] == "ValueError"
     assert fields["route"] == "/v1/deployments/{deployment}"
+
+
+async def test_a_caller_that_goes_away_is_no_defect(
+    app: FastAPI, peers: FakePeers, draft: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the middle of its upload: nobody is answered, and no 500 is counted."""
+    incoming = [{"type": "http.request", "body": b"--b\r\n", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = {**peers.headers(Role.APPLICANT), "content-type": "multipart/form-data; boundary=b"}
+    path = f"/v1/deployments/{draft}/list/import"
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    with caplog.at_level(logging.DEBUG), recorded_telemetry() as recorded:
+        await app(scope, receive, send)
+        statuses = [s.attributes["status"] for s in recorded.spans if s.name == SpanName.HTTP_SERVE]
+    assert sent == []
+    assert statuses == [0]
+    told = [(r.levelname, r.getMessage()) for r in caplog.records if "overt_fields" in r.__dict__]
+    assert told == [("INFO", "caller_went_away")]
 
 
 async def test_what_is_not_there(client: httpx.AsyncClient) -> None:

@@ -7,8 +7,9 @@ import csv
 import io
 import os
 import tempfile
+import threading
 import zipfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from overt.errors import Retryable
 from overt.permissions import Role
 from overt.reasons import Reason
 from overt.testing import FakeClock
-from overt_gateway import list_import
+from overt_gateway import list_import, manifest
 from overt_gateway.manifest import OPTIONAL, REQUIRED
 from overt_gateway.testing import FakePeers
 
@@ -203,6 +204,27 @@ async def test_an_archive_that_climbs_out_is_refused_whole(
     answer = await send(client, peers, packed([row(clock, "good.jpg", "a")], {"good.jpg": b"x", name: b"y"}))
     assert (answer.status_code, answer.json()["reason"]) == (422, "unsafe_path")
     assert draft not in peers.watchlists.entries
+
+
+async def test_an_archive_and_its_manifest_are_read_beside_the_loop(
+    client: httpx.AsyncClient, peers: FakePeers, draft: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both may take seconds; everybody else's requests are answered meanwhile."""
+    threads: list[int] = []
+
+    def noted(work: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **kwargs: Any) -> Any:
+            threads.append(threading.get_ident())
+            return work(*args, **kwargs)
+
+        return note
+
+    monkeypatch.setattr(list_import, "unpack", noted(list_import.unpack))
+    monkeypatch.setattr(manifest, "parse", noted(manifest.parse))
+    answer = await send(client, peers, packed([row(clock, "a.jpg", "a")], {"a.jpg": b"1"}))
+    assert answer.json()["accepted"] == 1
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 async def test_a_list_is_changed_in_a_draft_only(

@@ -69,6 +69,31 @@ async def test_codes_that_do_not_work_are_told_apart_by_nothing(
     assert (await _login(client, good)).status_code == 200, "bad lines lock nobody else out"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\x00",
+        b'{"sha256": "\xff", "role": "operator", "expires": 9e9}',
+        '{"sha256": "é", "role": "operator", "expires": 9e9}'.encode(),
+        b'{"sha256": "%s", "role": "operator", "expires": 9e9}' % (b"A" * 64),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"sha256": "%s", "role": "operator", "expires": 1e400}' % (b"a" * 64),
+        b'{"sha256": "%s", "role": ["operator"], "expires": 9e9}' % (b"a" * 64),
+        b"\xe2\x80\xa8" * 3,
+    ],
+)
+async def test_a_line_that_cannot_be_used_locks_nobody_out(
+    client: httpx.AsyncClient, write_code: WriteCode, code_file: Path, line: bytes
+) -> None:
+    code_file.write_bytes(line + b"\n")
+    code_file.with_name(code_file.name + ".used").write_bytes(line + b"\n")
+    good = write_code("good")
+    assert (await _login(client, "bad")).status_code == 401
+    assert (await _login(client, good)).status_code == 200
+    assert (await _login(client, good)).status_code == 401
+
+
 @pytest.mark.parametrize("body", [{}, {"code": ""}, {"code": "x" * 201}, {"code": 5}, {"code": "a", "b": 1}, []])
 async def test_bodies_that_are_no_login(client: httpx.AsyncClient, body: object) -> None:
     answer = await client.post("/v1/login", json=body)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from overt.errors import Rejected
-from overt_gateway.manifest import MAX_REFERENCES, MAX_ROWS, Refusal, Row, find, parse, people
+from overt_gateway.manifest import MAX_BYTES, MAX_REFERENCES, MAX_ROWS, Refusal, Row, find, parse, people
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +69,8 @@ def test_under_18_may_be_left_out_and_columns_may_be_in_any_order() -> None:
         (with_(expires_at="tomorrow"), "bad_field", "zone"),
         (with_(expires_at="2026-05-02T00:00:00"), "bad_field", "zone"),
         (with_(expires_at="2026-04-30T00:00:00Z"), "expired", "past"),
+        (with_(expires_at="9999-12-31T23:59:59-14:00"), "bad_field", "zone"),
+        (with_(expires_at="0001-01-01T00:00:00+14:00"), "bad_field", "zone"),
         (with_(under_18="maybe"), "bad_field", "true or false"),
         (with_(reason=""), "bad_field", "reason is empty"),
         (with_(legal_basis="a\nb"), "bad_field", "legal_basis"),
@@ -97,6 +99,9 @@ def test_rows_that_cannot_be_used(line: str, reason: str, word: str) -> None:
         (b"\xff\xfe\x00", ["UTF-8"]),
         ((HEADER + '\n"unclosed').encode(), ["CSV"]),
         ((HEADER + "\n" + (GOOD + "\n") * (MAX_ROWS + 1)).encode(), ["2000 rows"]),
+        ((HEADER + "," * 20_000).encode(), ["line of more than"]),
+        ((HEADER + "\n" + GOOD + "," * 20_000).encode(), ["line of more than"]),
+        (b"\xff" * (MAX_BYTES + 1), ["larger than 16 MB"]),
     ],
 )
 def test_tables_that_cannot_be_used(content: bytes, words: list[str]) -> None:
@@ -105,6 +110,12 @@ def test_tables_that_cannot_be_used(content: bytes, words: list[str]) -> None:
     assert refused.value.reason == "bad_manifest"
     for word in words:
         assert word in str(refused.value)
+
+
+def test_the_longest_table_is_taken() -> None:
+    full = dict.fromkeys(("image", "legal_basis", "image_source", "reason"), "字" * 500)
+    rows, refused = read(*[with_(**full, subject_ref="字" * 100)] * MAX_ROWS)
+    assert (len(rows), refused) == (MAX_ROWS, [])
 
 
 def test_rows_of_one_person_are_one_entry() -> None:

@@ -3,110 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from overt.errors import Rejected, Retryable
-from overt.ids import Epoch
-from overt.ledger import Book, DeclaredEpoch
+from overt.errors import Rejected
 from overt.reasons import Reason
-from overt.testing.virtual_time import LoopClock, run_virtually
-from overt_ingest.camera import Visit
-from overt_ingest.domain.books import Fate
-from overt_ingest.domain.deployments import CameraSpec
-from overt_ingest.domain.faces import Analysis, Away, Box, Decision, FoundFace, Probe, Verdict
-from overt_ingest.domain.frame import Arrival, Frame
+from overt_ingest.domain.faces import Analysis, Away, Box, Decision, FoundFace
 from overt_ingest.domain.sight import Sight
 from overt_ingest.domain.sighting import MOST_SIGHTINGS
-from overt_ingest.ledger_keeping import MAY_FOLLOW, RECEIPT_FRAMES
-from overt_ingest.opening import Opening
-from overt_ingest.testing import FakeParts, FakePicture
+from overt_ingest.testing import FakePicture
+from support.camera_world import NOBODY, Set, scene, shot
 
 pytestmark = pytest.mark.unit
-
-
-def shot(track: int) -> FoundFace:
-    return FoundFace(track, Box(0, 0, 10, 10), template=b"t")
-
-
-NOBODY = Analysis()
-
-
-@dataclass
-class Set:
-    """One open camera and its scripted peers: analyses and verdicts are given in order, the last one for ever."""
-
-    analyses: list[Analysis | Exception] = field(default_factory=lambda: [NOBODY])
-    verdicts: list[Decision | Away] = field(default_factory=lambda: [Decision.NO_MATCH])
-    detect_takes: float = 0.0
-    match_takes: float = 0.0
-    asked: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
-    receipts: list[tuple[int, Fate]] = field(default_factory=list)
-    pictures: list[FakePicture] = field(default_factory=list)
-    clock: LoopClock = field(default_factory=LoopClock)
-    sequence: int = 0
-
-    async def analyse(self, frame: Frame, pending: Sequence[int], settled: Sequence[int]) -> Analysis:
-        self.asked.append((frame.sequence, list(pending), list(settled)))
-        said = self.analyses.pop(0) if len(self.analyses) > 1 else self.analyses[0]
-        await asyncio.sleep(self.detect_takes)
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    async def judge(self, probes: Sequence[Probe]) -> Verdict:
-        said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
-        await asyncio.sleep(self.match_takes)
-        if isinstance(said, Away):
-            raise said
-        return Verdict(said, entry_id="entry", score=0.6, agreeing=range(len(probes)))
-
-    @asynccontextmanager
-    async def camera(self) -> AsyncIterator[Opening]:
-        self.parts = FakeParts(analyse=self.analyse, judge=self.judge)
-        opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch("e1"), parts=self.parts, clock=self.clock)
-        running = asyncio.create_task(opening.run())
-        await asyncio.sleep(0.01)
-        self.visit: Visit = opening.camera.visit()
-        yield opening
-        opening.shut()
-        await running
-        self.frames: Book = opening.camera.frames.snapshot()
-        self.tracks: Book = opening.camera.track_book.snapshot()
-        assert self.frames.conserved()
-        assert self.tracks.conserved()
-        assert self.frames.in_flight == self.tracks.in_flight == 0
-        assert not any(picture.alive for picture in self.pictures)
-        assert sorted(sequence for sequence, _ in self.receipts) == list(range(1, self.sequence + 1))
-
-    async def push(self, count: int = 1, *, every: float = 0.04, late: float = 0.02) -> None:
-        for _ in range(count):
-            number, picture = self.sequence + 1, FakePicture()
-
-            def answered(fate: Fate, arrival: Arrival, number: int = number) -> None:
-                self.receipts.append((number, fate))
-
-            self.visit.admit(
-                sequence=number,
-                captured_at=self.clock.now() - timedelta(seconds=late),
-                picture=lambda taken=picture: taken,
-                answer=answered,
-            )
-            self.sequence = number
-            self.pictures.append(picture)
-            await asyncio.sleep(every)
-
-
-def scene(play: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    def run() -> None:
-        run_virtually(play())  # type: ignore[arg-type]  # an async def
-
-    run.__name__ = play.__name__
-    run.__doc__ = play.__doc__
-    return run
 
 
 @scene
@@ -326,104 +234,4 @@ async def test_one_visitor_at_a_time() -> None:
         await world.push(1)
 
 
-# The ledger
-
-
-@scene
-async def test_receipts_at_the_opening_every_minute_after_many_frames_and_at_the_end() -> None:
-    world = Set()
-    async with world.camera():
-        assert [account.number for account in world.parts.receipts.accounts] == [0]
-        await asyncio.sleep(125)
-        assert [account.number for account in world.parts.receipts.accounts] == [0, 1, 2]
-        await world.push(RECEIPT_FRAMES + 1, every=0.001)
-        assert world.parts.receipts.accounts[-1].frames.entered == RECEIPT_FRAMES
-    last = world.parts.receipts.accounts[-1]
-    assert last.final
-    assert last.conserved()
-    assert last.may_follow == 0
-    assert last.lived.count == RECEIPT_FRAMES + 1
-
-
-@scene
-async def test_no_more_frames_enter_than_the_last_stored_receipt_allows() -> None:
-    world = Set()
-    async with world.camera() as opening:
-        world.parts.receipts.away = True
-        with pytest.raises(Retryable):
-            await world.push(MAY_FOLLOW + 1, every=0.0001)
-        assert opening.camera.frames.entered == MAY_FOLLOW
-        assert opening.camera.senses.sight(world.clock.monotonic())[0] is Sight.BLIND
-        world.parts.receipts.away = False
-        await asyncio.sleep(3)
-        await world.push(1)
-        assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.SEEING, None)
-
-
-@scene
-async def test_a_camera_whose_first_receipt_cannot_be_stored_stays_closed() -> None:
-    world = Set()
-    parts = FakeParts(analyse=world.analyse, judge=world.judge)
-    parts.receipts.away = True
-    opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch("e1"), parts=parts, clock=world.clock)
-    running = asyncio.create_task(opening.run())
-    await asyncio.sleep(10)
-    assert not opening.accepts
-    assert opening.camera.senses.sight(world.clock.monotonic()) == (Sight.BLIND, Reason.LEDGER_AWAY)
-    opening.shut()
-    await running
-    assert parts.receipts.accounts == []
-
-
-@scene
-async def test_a_life_that_ended_without_a_word_is_declared_once() -> None:
-    world = Set()
-    parts = FakeParts(analyse=world.analyse, judge=world.judge)
-
-    async def live(epoch: str, *, kill: bool) -> None:
-        opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch(epoch), parts=parts, clock=world.clock)
-        running = asyncio.create_task(opening.run())
-        await asyncio.sleep(1)
-        if kill:
-            running.cancel()
-        opening.shut()
-        await asyncio.wait((running,))
-
-    for epoch, kill in (("e1", True), ("e2", True), ("e3", False), ("e4", False)):
-        await live(epoch, kill=kill)
-    declared = {a.epoch: [lost.epoch for lost in a.declared] for a in parts.receipts.accounts}
-    assert declared == {"e1": [], "e2": ["e1"], "e3": ["e2"], "e4": []}
-    assert all(lost.unknown_frames_at_most == MAY_FOLLOW for a in parts.receipts.accounts for lost in a.declared)
-
-
-@scene
-async def test_lives_of_other_services_lost_since_the_camera_first_opened_are_declared() -> None:
-    world = Set()
-    parts = FakeParts(analyse=world.analyse, judge=world.judge)
-    parts.losses.lost.append(DeclaredEpoch("match", "before", world.clock.now() - timedelta(minutes=1)))
-
-    async def live(epoch: str, *, kill: bool = False) -> list[str]:
-        opening = Opening(CameraSpec("dep", "cam"), epoch=Epoch(epoch), parts=parts, clock=world.clock)
-        running = asyncio.create_task(opening.run())
-        await asyncio.sleep(1)
-        if kill:
-            running.cancel()
-        opening.shut()
-        await asyncio.wait((running,))
-        return [lost.epoch for lost in parts.receipts.accounts[-1].declared]
-
-    assert await live("e1", kill=True) == []
-    await asyncio.sleep(60)
-    parts.losses.lost.append(DeclaredEpoch("match", "while nobody looked", world.clock.now()))
-    await asyncio.sleep(60)
-    assert await live("e2") == ["e1", "while nobody looked"]
-
-
-@scene
-async def test_another_epoch_of_detect_is_declared_in_the_next_receipt() -> None:
-    world = Set()
-    async with world.camera():
-        world.parts.detector.dies("d1")
-        await asyncio.sleep(0.01)
-        (lost,) = world.parts.receipts.accounts[-1].declared
-    assert (lost.service, lost.epoch, lost.unknown_frames_at_most) == ("detect", "d1", 0)
+# Side by side

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import av
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -17,8 +20,16 @@ from overt.errors import Rejected
 from overt.ids import alert_id
 from overt.reasons import Reason
 from overt_ingest.adapters.checking import check
-from overt_ingest.adapters.masking import MARGIN, MOST_CROP_BYTES, MOST_SCENE_BYTES, SCENE_SIDE_PX, develop, mask
-from overt_ingest.adapters.pixels import JpegPicture, VideoPicture, pushed_picture, wire_picture
+from overt_ingest.adapters.masking import (
+    MARGIN,
+    MOST_CROP_BYTES,
+    MOST_SCENE_BYTES,
+    SCENE_SIDE_PX,
+    develop,
+    mask,
+    masked_scene,
+)
+from overt_ingest.adapters.pixels import JpegPicture, pulled_picture, pushed_picture, wire_picture
 from overt_ingest.adapters.studio import MOST_EVIDENCE_BYTES, SealingStudio
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Away, Box, Decision, FoundFace, Verdict
@@ -89,6 +100,21 @@ def test_the_scene_is_scaled_and_the_face_with_it() -> None:
     assert (face.x, face.y, face.width, face.height) == pytest.approx((640, 360, 80, 100))
 
 
+@pytest.mark.parametrize("size", [(1920, 1080), (1281, 721), (2560, 1440), (3840, 2160), (4096, 2160)])
+def test_nothing_of_another_face_bleeds_out_of_its_block_when_the_scene_is_made_smaller(size: tuple[int, int]) -> None:
+    """A white face in a black picture: of white, and of its margin, nothing is left but the block's own colour."""
+    width, height = size
+    for left in range(800, 806):
+        picture = np.zeros((height, width, 3), np.uint8)
+        top, side, margin = 307, 100, int(MARGIN * 100)
+        picture[top - margin : top + side + margin, left - margin : left + side + margin] = 255
+        other = Box(left, top, side, side)
+        scene, scale = masked_scene(picture, alerted=Box(30, 30, 60, 70), others=[other])
+        assert max(scene.shape[:2]) == SCENE_SIDE_PX
+        block = scene[int((top + side / 2) * scale), int((left + side / 2) * scale)]
+        assert set(np.unique(scene)) == {0, block[0]}
+
+
 def test_the_worst_picture_fits_too() -> None:
     """Noise is what compresses worst."""
     pictures = develop(noise(4096, 3000), alerted=Box(1500, 1000, 900, 1100), others=[])
@@ -110,7 +136,7 @@ def _pictures(width: int = 1920, height: int = 1080) -> Pictures:
 
 async def test_a_clean_scene_is_looked_at_from_every_side_and_left_alone() -> None:
     pictures, finder = _pictures(), Finder([[Box(200, 133, 60, 80)], [Box(100, 66, 30, 40)]])
-    assert await check(pictures, finder) is pictures
+    assert await check(pictures, finder) == replace(pictures, checked=True)
     assert finder.asked == [[(1280, 720), (640, 360), (960, 720), (960, 720), (172, 228)]]
 
 
@@ -198,6 +224,9 @@ async def test_evidence_opens_with_the_deployments_key_only_and_says_everything(
     pictures = await studio.develop(
         JpegPicture(simplejpeg.encode_jpeg(noise(640, 480), colorspace="BGR")), faces, faces[0]
     )
+    with pytest.raises(RuntimeError):
+        await studio.seal(pictures, _finding())
+    pictures = await studio.check(pictures)
     sealed = await studio.seal(pictures, _finding())
     assert sealed.alert_id == alert_id("dep", "cam", "track-1", "entry")
     assert sealed.message_id.startswith(sealed.alert_id)
@@ -222,7 +251,7 @@ async def test_evidence_opens_with_the_deployments_key_only_and_says_everything(
 async def test_a_large_card_makes_the_scene_smaller_and_a_huge_one_is_refused() -> None:
     _, public = sealing.generate_key_pair()
     studio = SealingStudio(CameraSpec("dep", "cam", sealing_public_key=public), Finder())
-    pictures = develop(noise(1920, 1080), alerted=Box(900, 500, 120, 150), others=[])
+    pictures = replace(develop(noise(1920, 1080), alerted=Box(900, 500, 120, 150), others=[]), checked=True)
     assert len(pictures.scene) > 200_000
     sealed = await studio.seal(pictures, _finding(bytes(300_000)))
     assert len(sealed.sealed) <= MOST_EVIDENCE_BYTES
@@ -281,31 +310,66 @@ def test_a_pushed_picture_travels_as_it_came_and_is_decoded_only_when_asked() ->
         picture.bgr()
 
 
-class _Decoded:
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.conversions = 0
-
-    def to_ndarray(self, *, format: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        self.conversions += 1
-        return noise(self.width, self.height)
+def _decoded(width: int, height: int) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(noise(width, height), format="bgr24").reformat(format="yuv420p")
 
 
 def test_a_pulled_picture_is_converted_once_travels_raw_and_is_overwritten() -> None:
-    decoded = _Decoded(80, 64)
-    picture = VideoPicture(decoded)
-    assert decoded.conversions == 0
+    picture = pulled_picture(_decoded(80, 64))
     jpeg, raw = wire_picture(picture)
     assert jpeg is None
     assert raw is not None
     assert raw is picture.bgr()
-    assert decoded.conversions == 1
     picture.destroy()
     assert not raw.any()
+    with pytest.raises(RuntimeError):
+        picture.bgr()
 
 
 def test_a_pulled_picture_that_is_too_large_to_travel_raw_travels_as_a_jpeg() -> None:
-    jpeg, raw = wire_picture(VideoPicture(_Decoded(2560, 1440)))
+    jpeg, raw = wire_picture(pulled_picture(_decoded(2560, 1440)))
     assert raw is None
     assert jpeg is not None
     assert simplejpeg.decode_jpeg_header(io.BytesIO(jpeg).getvalue())[:2] == (1440, 2560)
+
+
+_FORMATS = ("yuv420p", "yuvj420p", "nv12", "yuv422p", "yuvj422p", "yuv444p", "gray", "yuv420p10le", "bgr24")
+
+
+@pytest.mark.parametrize("pixel_format", _FORMATS)
+def test_the_planes_of_every_format_show_the_same_picture(pixel_format: str) -> None:
+    smooth = cv2.resize(noise(12, 9), (336, 190), interpolation=cv2.INTER_CUBIC)
+    frame = av.VideoFrame.from_ndarray(smooth, format="bgr24").reformat(format=pixel_format)
+    picture = pulled_picture(frame)
+    assert picture.i420_bytes == 336 * 190 * 3 // 2
+    buffer = memoryview(bytearray(picture.i420_bytes))
+    assert picture.i420_into(buffer) == (336, 190)
+    shown = cv2.cvtColor(np.frombuffer(buffer, np.uint8).reshape(190 * 3 // 2, 336), cv2.COLOR_YUV2BGR_I420)
+    expected = frame.to_ndarray(format="bgr24").astype(int)
+    assert np.abs(shown - expected).mean() < 3
+
+
+def test_full_range_that_only_the_frame_knows_of_is_made_limited() -> None:
+    frame = _decoded(64, 64)
+    for plane, value in zip(frame.planes, (255, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    frame.color_range = 2
+    buffer = memoryview(bytearray(64 * 64 * 3 // 2))
+    pulled_picture(frame).i420_into(buffer)
+    assert 233 <= max(buffer[: 64 * 64]) <= 236
+
+
+def test_of_an_odd_side_the_last_row_or_column_is_left_out() -> None:
+    frame = av.VideoFrame.from_ndarray(noise(120, 90), format="bgr24").reformat(101, 67, format="yuv420p")
+    picture = pulled_picture(frame)
+    assert picture.i420_bytes == 100 * 66 * 3 // 2
+    buffer = memoryview(bytearray(picture.i420_bytes))
+    assert picture.i420_into(buffer) == (100, 66)
+    luma = np.frombuffer(frame.planes[0], np.uint8).reshape(-1, frame.planes[0].line_size)
+    assert (np.frombuffer(buffer, np.uint8)[:6600].reshape(66, 100) == luma[:66, :100]).all()
+
+
+def test_what_came_as_a_jpeg_has_no_planes() -> None:
+    picture = pushed_picture(_jpeg(64, 64))
+    assert picture.i420_bytes is None
+    assert picture.i420_into(memoryview(bytearray(10))) is None

@@ -87,6 +87,7 @@ def test_the_verbs_are_those_that_were_agreed() -> None:
         "token",
         "models",
         "watchlist",
+        "evaluate",
     }
 
 

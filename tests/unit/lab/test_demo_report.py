@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
+import httpx
 import pytest
-from overt.errors import Fatal
+from overt.errors import Fatal, OvertError, Rejected, Retryable
+from overt.reasons import Reason
 from overt_lab.camera import PushResult
-from overt_lab.demo.cli import _close, _expected
+from overt_lab.demo.cli import _close, _expected, until_ended
 from overt_lab.demo.report import figures, text
-from overt_lab.demo.run import Outcome, SeenAlert
+from overt_lab.demo.run import Outcome, SeenAlert, Stage
 from overt_lab.figures import write_json
+from overt_lab.machine import Machine
+from overt_lab.rest import Gateway, RestError
+from support.waiting import until
 
 pytestmark = pytest.mark.unit
 
@@ -109,6 +115,48 @@ def test_who_is_expected_has_to_be_on_the_list() -> None:
     assert _expected("", ["a"], builtin=True) == [], "nobody, and that is declared"
     with pytest.raises(click.UsageError, match="names x, y, but the list has a"):
         _expected("y,a,x", ["a"], builtin=False)
+
+
+# --- played again and again -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", [Reason.CAMERA_CLOSED, Reason.WRONG_STATE, Reason.OUTSIDE_WINDOW])
+def test_a_deployment_that_somebody_ends_ends_the_playing(reason: Reason, capsys: pytest.CaptureFixture[str]) -> None:
+    for told in (Rejected(reason, "it is over"), RestError(409, reason.value, "it is over")):
+        with until_ended():
+            raise told
+        assert "nothing more is played: it is over" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error", [Rejected(Reason.WRONG_CAMERA, "no"), RestError(500, "internal", "no"), Retryable("no"), Fatal("no")]
+)
+def test_any_other_trouble_is_told(error: OvertError) -> None:
+    with pytest.raises(type(error), match="no"), until_ended():
+        raise error
+
+
+async def test_a_defect_in_what_follows_the_alerts_is_told() -> None:
+    """Only what a restarted service does is waited out."""
+    stage = Stage(cast(Machine, None), threshold=0.4, outcome=_outcome([], None))
+    troubles: list[Exception] = [
+        Retryable("away"),
+        httpx.ReadError("cut"),
+        RestError(503, "", ""),
+        ValueError("defect"),
+    ]
+
+    async def events(operator: Gateway) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        stage._connected.set()
+        raise troubles.pop(0)
+        yield "", {}
+
+    stage._events = events  # type: ignore[method-assign]
+    stage._as = lambda role: Gateway("http://nowhere.invalid", lambda: "")  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="defect"):
+        async with stage.watching(lambda alert: None):
+            await until(lambda: not troubles)
+    assert not troubles
 
 
 # --- written and said -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A ledger stream that is full lets no camera see any more: the largest deployment has to fit, whatever happens to it."""
+"""With a full ledger no camera sees any more: the largest deployment has to fit, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ _HEADER_BYTES = 256
 def _fullest_receipt() -> CameraAccount:
     """Of a camera at 60 frames a second on the last day: every class, many reasons, durations from 5 ms to 5 s."""
     now, count = datetime(2026, 5, 1, tzinfo=UTC), int(60 * LONGEST_WINDOW.total_seconds())
-    reasons = ("detect_away", "match_away", "deadline", "list_not_ready", "not_a_jpeg", "truncated", "clock", "sequence")
+    reasons = (
+        "detect_away",
+        "match_away",
+        "deadline",
+        "list_not_ready",
+        "not_a_jpeg",
+        "truncated",
+        "clock",
+        "sequence",
+    )
     return CameraAccount(
         deployment="d" * 40,
         camera="c" * 40,

@@ -91,6 +91,18 @@ def test_no_list_is_longer_than_the_most() -> None:
     assert refused.value.reason is Reason.TOO_MANY_ENTRIES
 
 
+def test_no_list_is_larger_than_its_store_and_our_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, listed = batch(), batch(5).entries[3:]
+    references = [r for e in (*given.entries, *listed) for r in e.references]
+    size = sum(len(r.jpeg) for r in references) + len(references) * given.templates[0].nbytes
+    monkeypatch.setattr("overt_match.domain.MAX_LIST_BYTES", size)
+    check(given, listed=listed)
+    monkeypatch.setattr("overt_match.domain.MAX_LIST_BYTES", size - 1)
+    with pytest.raises(Rejected, match="fewer or smaller pictures") as refused:
+        check(given, listed=listed)
+    assert refused.value.reason is Reason.TOO_MANY_ENTRIES
+
+
 def test_templates_are_as_long_as_the_lists() -> None:
     with pytest.raises(Rejected, match=r"entry 0 .*length"):
         check(batch(), length=512)

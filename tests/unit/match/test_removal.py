@@ -217,3 +217,98 @@ async def test_the_store_is_away(world: World) -> None:
     world.bus.broker.up()
     await replica.rpc.Remove(removing(ids[0]), None)
     assert ids[0] not in await world.readable()
+
+
+async def test_a_removal_while_the_last_erasure_ends_is_erased_too(world: World, monkeypatch: Any) -> None:
+    replica = await world.replica()
+    ids = await world.active(replica, unit(5, 1))
+    ending, go_on = asyncio.Event(), asyncio.Event()
+    real = replica.erasure._erase
+
+    async def slow(deployment: str) -> int:
+        revision = await real(deployment)
+        if not ending.is_set():
+            ending.set()
+            await go_on.wait()
+        return revision
+
+    monkeypatch.setattr(replica.erasure, "_erase", slow)
+    first = asyncio.create_task(replica.rpc.Remove(removing(ids[0]), None))
+    await asyncio.wait_for(ending.wait(), 5)
+    second = asyncio.create_task(replica.rpc.Remove(removing(ids[1]), None))
+    await until(lambda: DEPLOYMENT in replica.erasure._wanted)
+    go_on.set()
+    before, after = await first, await second
+    assert after.revision > before.revision
+    await replica.erasure.idle()
+    assert (await world.head(replica)).to_erase == frozenset()
+    assert await world.readable() == set(ids[2:])
+
+
+async def test_who_asked_before_a_failure_is_told_with_who_asked_after(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr("overt_match.erasure._RETRY_FIRST", 0.01)
+    replica = await world.replica()
+    failing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def once(deployment: str) -> int:
+        if not failing.is_set():
+            failing.set()
+            await go_on.wait()
+            raise Retryable("alerts is away")
+        return 7
+
+    monkeypatch.setattr(replica.erasure, "_erase", once)
+    before = replica.erasure.want(DEPLOYMENT)
+    await asyncio.wait_for(failing.wait(), 5)
+    after = replica.erasure.want(DEPLOYMENT)
+    assert after is not before
+    go_on.set()
+    async with asyncio.timeout(5):
+        assert (await before, await after) == (7, 7)
+        await replica.erasure.idle()
+
+
+async def test_an_erasure_that_the_end_has_overtaken_is_done(world: World, monkeypatch: Any) -> None:
+    """alerts has destroyed every secret: nothing is left to wait for, and a stop does not wait either."""
+    monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
+    monkeypatch.setattr("overt_match.erasure._RETRY_FIRST", 0.01)
+    replica = await world.replica()
+    ids = await world.active(replica, unit(3, 1))
+    world.keys.away = True
+    await replica.rpc.Remove(removing(ids[0]), None)
+    world.keys.end(DEPLOYMENT)
+    world.keys.away = False
+    async with asyncio.timeout(5):
+        await replica.erasure.idle()
+    assert await world.readable() == set()
+
+
+@pytest.mark.parametrize(
+    ("refused", "meant"),
+    [
+        (Reason.WRONG_STATE, None),
+        (Reason.UNKNOWN_DEPLOYMENT, None),
+        (Reason.UNKNOWN_KEY, None),
+        (Reason.CONFLICT, Retryable),
+        (Reason.TOKEN_EXPIRED, Rejected),
+        (Reason.NOT_ALLOWED, Rejected),
+    ],
+)
+async def test_only_a_secret_that_is_gone_counts_as_destroyed(
+    world: World, monkeypatch: Any, refused: Reason, meant: type[Exception] | None
+) -> None:
+    replica = await world.replica()
+    await world.imported(replica, unit(3, 1))
+
+    async def refuse(deployment: str) -> None:
+        raise Rejected(refused, "no")
+
+    monkeypatch.setattr(world.keys, "rotate", refuse)
+    destroying = replica.rpc.Destroy(pb.DestroyRequest(deployment=DEPLOYMENT), None)
+    if meant is None:
+        await destroying
+        assert await replica.snapshot.names(DEPLOYMENT) == []
+    else:
+        with pytest.raises(meant):
+            await destroying
+        assert await replica.snapshot.names(DEPLOYMENT) != []

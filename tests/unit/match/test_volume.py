@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from overt.errors import Fatal, Retryable
-from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume, filesystem_of
+from overt.mounts import mount_of
+from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume
 
 pytestmark = pytest.mark.unit
 
@@ -43,7 +44,7 @@ def test_it_is_private_wherever_it_is_and_leaves_nothing(place: Path) -> None:
 
 
 def test_a_disk_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    if filesystem_of(tmp_path) in ("tmpfs", "ramfs"):
+    if mount_of(tmp_path).filesystem in ("tmpfs", "ramfs"):
         pytest.skip("the temporary directory is memory-backed here")
     with pytest.raises(Fatal, match=r"OVERT_INDEX_DIR must be on memory-backed storage.*tmpfs"):
         IndexVolume(tmp_path)
@@ -101,18 +102,3 @@ def test_too_little_room_is_told_before_it_is_used(place: Path) -> None:
     with pytest.raises(Retryable, match="too small"), volume.scratch(1 << 60):
         pass
     volume.close()
-
-
-def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
-    mounts = tmp_path / "mountinfo"
-    mount = Path(os.path.realpath(tmp_path))
-    mounts.write_text(
-        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-        f"23 22 0:5 / {mount} rw - tmpfs tmpfs rw\n"
-        f"24 22 0:5 / {mount}/with\\040space rw - ramfs none rw\n"
-    )
-    assert filesystem_of(Path("/"), mounts) == "ext4"
-    assert filesystem_of(mount / "deep", mounts) == "tmpfs"
-    assert filesystem_of(mount / "with space" / "x", mounts) == "ramfs"
-    assert filesystem_of(Path(f"{mount}-beside"), mounts) == "ext4"
-    assert filesystem_of(mount, tmp_path / "missing") == "unknown"

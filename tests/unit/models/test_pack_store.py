@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from overt.errors import Fatal
-from overt.models import Pack, build, default_directory, ensure, folder_of, parse_pack, verify
+from overt.models import Pack, Task, build, default_directory, ensure, folder_of, package_file, parse_pack, verify
 
 pytestmark = pytest.mark.unit
 
@@ -26,11 +26,13 @@ licence = "non-commercial"
 attribution = "somebody"
 file = "{name}.onnx"
 sha256 = "{digest}"
+{more}
 source = {{ file = "{name}.onnx", sha256 = "{digest}" }}
 input = {{ colours = "RGB", mean = 0.0, std = 1.0 }}
 """
     head = f'name = "tiny"\ntitle = "t"\ntemplate_length = 4\n{extra}\n[alignment]\nmethod = "m"\nsize = 112\n'
-    models = model.format(name="a", task="detection", digest=a) + model.format(name="b", task="recognition", digest=b)
+    models = model.format(name="a", task="detection", digest=a, more="sure_face_px = 20")
+    models += model.format(name="b", task="recognition", digest=b, more="")
     return parse_pack(head + models, where="tiny.toml")
 
 
@@ -78,7 +80,7 @@ def test_a_missing_file_is_fatal_too(tmp_path: Path, sources: Path) -> None:
 
 
 def test_a_pack_that_was_never_built_is_said_to_be_so(tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match=r"not built in .*overt models build tiny --directory"):
+    with pytest.raises(Fatal, match=r"not built in .*overt models build tiny --from .* --directory"):
         verify(_pack(), tmp_path)
 
 
@@ -103,6 +105,35 @@ def test_a_licence_that_wants_accepting_is_shown_before_anything_is_built(tmp_pa
     with pytest.raises(Fatal, match=r"only after its licence is accepted \(a: non-commercial"):
         build(pack, tmp_path / "m", from_folder=sources)
     build(pack, tmp_path / "m", from_folder=sources, licence_accepted=True)
+
+
+def test_a_pack_that_nobody_accepted_here_is_not_used_though_its_files_are_there(tmp_path: Path, sources: Path) -> None:
+    pack = _pack("acceptance_required = true")
+    built = build(pack, tmp_path / "m", from_folder=sources, licence_accepted=True)
+    record = built.folder / "LICENCE_ACCEPTED"
+    assert record.read_text() == "a: non-commercial; b: non-commercial"
+    assert verify(pack, tmp_path / "m") == built
+    for damage in (lambda: record.write_text("other terms"), record.unlink):
+        damage()
+        with pytest.raises(Fatal, match=r"nobody has accepted here .*build tiny --from .*--accept-licence"):
+            ensure(pack, tmp_path / "m")
+    assert not (build(_pack(), tmp_path / "free", from_folder=sources).folder / "LICENCE_ACCEPTED").exists()
+
+
+def test_what_is_read_is_verified_as_it_is_read(tmp_path: Path, sources: Path) -> None:
+    built = build(_pack(), tmp_path / "m", from_folder=sources)
+    assert built.content(Task.DETECTION) == _CONTENT["a.onnx"]
+    built.detector.write_bytes(b"changed after the start")
+    with pytest.raises(Fatal, match=r"a\.onnx is not what the pack tiny says"):
+        built.content(Task.DETECTION)
+
+
+def test_a_packages_file_is_read_and_a_package_that_is_not_there_is_fatal() -> None:
+    assert b"pytest" in package_file("pytest", "__init__.py")
+    with pytest.raises(Fatal, match="no_such_package"):
+        package_file("no_such_package", "file")
+    with pytest.raises(FileNotFoundError):
+        package_file("pytest", "no_such_file")
 
 
 def test_a_directory_that_cannot_be_written_is_fatal(tmp_path: Path, sources: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -10,7 +11,13 @@ from pathlib import Path
 
 import click
 import pytest
+from overt.errors import Rejected
 from overt.reasons import Reason
+from overt.rpc.errors import status_of
+from overt_ingest.camera import Camera
+from overt_ingest.cameras import Cameras
+from overt_ingest.domain.deployments import check_visit
+from overt_ingest.handlers import Handlers, _Stay, bound_to
 
 pytestmark = pytest.mark.unit
 
@@ -144,6 +151,24 @@ def test_every_reason_code_in_a_table_exists(documents: Documents) -> None:
     assert ("docs/camera-integration.md", "wrong_camera") in codes
     known = {reason.value for reason in Reason}
     assert not [(name, code) for name, code in codes if code not in known]
+
+
+def test_cameras_are_told_of_every_reason_that_ends_a_call(documents: Documents) -> None:
+    """And of the status that each comes with."""
+    text = documents["docs/camera-integration.md"].partition("## When the call ends")[2]
+    cells = [cell for _, cell in _columns(text)]
+    rows = zip(cells[0::3], cells[1::3], strict=False)
+    told = {(code, _INLINE.findall(status)[0]) for status, codes in rows for code in _INLINE.findall(codes)}
+    doors = (check_visit, bound_to, Cameras.visit, Camera.visit, Handlers, _Stay)
+    raised = {
+        Reason[name]
+        for door in doors
+        for name in re.findall(r"raise Rejected\(\s*Reason\.(\w+)", inspect.getsource(door))
+    }
+    assert {Reason.WRONG_CAMERA, Reason.OUTSIDE_WINDOW, Reason.CAMERA_BUSY, Reason.TOKEN_EXPIRED} <= raised
+    # And what every door says of a token, before ingest sees the call.
+    raised |= {Reason.TOKEN_MISSING, Reason.TOKEN_INVALID, Reason.NOT_ALLOWED}
+    assert told == {(reason.value, status_of(Rejected(reason, "")).name) for reason in raised}
 
 
 def test_every_name_in_the_documents_is_in_the_code(root: Path, tracked: list[Path], documents: Documents) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from overt.address import is_loopback
 from overt.rpc import Address
 
 pytestmark = pytest.mark.unit
@@ -59,3 +60,10 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 def test_ports() -> None:
     assert str(Address.parse("[::1]:0").with_port(7)) == "[::1]:7"
     assert str(Address.parse("127.0.0.1:0").with_port(7)) == "127.0.0.1:7"
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "Localhost"])
+def test_localhost_is_one_name_in_any_case(host: str) -> None:
+    """A service's settings and its server once disagreed on it."""
+    assert is_loopback(host)
+    assert Address.parse(f"{host}:80") == Address(host="localhost", port=80)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from overt.errors import Fatal, Retryable
 from overt.runtime import ServiceApp
+from overt.runtime.ending import end_service
 from overt.runtime.life import End, Life
 from overt.settings import ServiceSettings
 
@@ -221,6 +222,35 @@ async def test_a_fatal_root_task_is_for_people(live: Any) -> None:
     end = await live(lambda: toy)
     assert end.exit_code == 2
     assert str(end.fatal) == "the disk is full: make room"
+
+
+async def test_a_fatal_met_in_a_handler_stops_as_a_root_task_does(live: Any, caplog: pytest.LogCaptureFixture) -> None:
+    toy = Toy()
+    handlers: set[asyncio.Task[None]] = set()
+
+    async def handler() -> None:
+        await toy.opened.wait()
+        end_service(Fatal("the keyring's medium failed: restart"))
+
+    async def start() -> None:
+        handlers.add(asyncio.create_task(handler()))
+
+    toy._acts["start"] = start
+    end = await live(lambda: toy)
+    assert end.exit_code == 2
+    assert str(end.fatal) == "the keyring's medium failed: restart"
+    assert toy.called[-4:] == ["refuse_new", "finish", "serve ends", "close"]
+    assert ("task_ended", "handler") in [(name, fields.get("task")) for name, fields in events(caplog)]
+
+
+async def test_a_fatal_in_a_task_group_of_a_root_task_is_one(live: Any) -> None:
+    async def ends() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forever())
+            raise Fatal("the disk is full: make room")
+
+    end = await live(lambda: Toy(roots={"store": ends}))
+    assert (end.exit_code, str(end.fatal)) == (2, "the disk is full: make room")
 
 
 async def test_a_root_task_that_fails_while_stopping_changes_nothing(

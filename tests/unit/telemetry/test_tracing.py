@@ -69,7 +69,7 @@ def test_an_unsampled_parent_is_followed() -> None:
 
 def test_links_that_do_not_parse_are_left_out() -> None:
     with recorded_telemetry() as recorded:
-        with span(SpanName.ALERT_DELIVER, links=[PARENT, "", "nonsense"]):
+        with span(SpanName.GATEWAY_DELIVER, links=[PARENT, "", "nonsense"]):
             pass
         (link,) = recorded.spans[0].links
     assert f"{link.context.trace_id:032x}" == PARENT[3:35]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOUNTINFO = Path("/proc/self/mountinfo")
-_SWAPS = Path("/proc/swaps")
+from overt.mounts import MOUNTINFO, Mount, mount_of
+from overt.swap import SWAPS, swap_is_on
 
 _IN_PLACE = frozenset({"ext2", "ext3", "ext4", "xfs", "jfs", "vfat", "exfat", "ntfs3"})
 _COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs", "nilfs2", "f2fs", "ubifs", "jffs2", "udf", "apfs", "reiser4"})
@@ -24,48 +23,22 @@ class Medium:
     proves: str
 
 
-def medium_of(directory: Path, *, mountinfo: Path = _MOUNTINFO, swaps: Path = _SWAPS) -> Medium:
+def medium_of(directory: Path, *, mountinfo: Path = MOUNTINFO, swaps: Path = SWAPS) -> Medium:
     """The medium below `directory`. Never raises: what cannot be found out is said to be unknown."""
-    try:
-        filesystem, options = _mount(directory.resolve(), mountinfo.read_text(errors="surrogateescape"))
-    except (OSError, ValueError, IndexError):
-        filesystem, options = "unknown", ""
-    return Medium(filesystem, _proves(filesystem, options, swaps))
+    mount = mount_of(directory, mountinfo=mountinfo)
+    return Medium(mount.filesystem, _proves(mount, swaps))
 
 
-def _mount(directory: Path, mountinfo: str) -> tuple[str, str]:
-    """(type, super options) of the mount that holds `directory`: the deepest, of equals the latest."""
-    best: tuple[int, str, str] | None = None
-    for line in mountinfo.splitlines():
-        # proc_pid_mountinfo(5): id parent major:minor root MOUNT options [tags...] - TYPE source SUPER-OPTIONS
-        fields, separator, tail = line.partition(" - ")
-        if not separator:
-            continue
-        mount_point = Path(_unescaped(fields.split(" ")[4]))
-        if directory == mount_point or mount_point in directory.parents:
-            depth = len(mount_point.parts)
-            if best is None or depth >= best[0]:
-                filesystem, _source, *options = tail.split(" ")
-                best = (depth, filesystem, ",".join(options))
-    if best is None:
-        raise ValueError("no mount holds it")
-    return best[1], best[2]
-
-
-def _unescaped(field: str) -> str:
-    """Space, tab, newline and backslash are written as octal there."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
-
-
-def _proves(filesystem: str, options: str, swaps: Path) -> str:
-    if filesystem == "ramfs" or (filesystem == "tmpfs" and not _swap_is_on(swaps)):
+def _proves(mount: Mount, swaps: Path) -> str:
+    filesystem = mount.filesystem
+    if filesystem == "ramfs" or (filesystem == "tmpfs" and not swap_is_on(swaps)):
         return "The key that wrapped them was in memory only, was overwritten there and is gone."
     if filesystem == "tmpfs":
         return (
             "The key that wrapped them was in memory, was overwritten there and is gone, "
             "but swap is on and may hold a copy until its blocks are reused."
         )
-    if filesystem in _IN_PLACE and "data=journal" in options.split(","):
+    if filesystem in _IN_PLACE and "data=journal" in mount.options:
         return (
             "The key that wrapped them was overwritten, but this filesystem writes file contents to its journal "
             "first: old bytes may survive there, and in flash below it, until they are reused."
@@ -94,10 +67,3 @@ def _proves(filesystem: str, options: str, swaps: Path) -> str:
         "The key that wrapped them was overwritten and unlinked; what this medium keeps of overwritten bytes "
         "is not known."
     )
-
-
-def _swap_is_on(swaps: Path) -> bool:
-    try:
-        return len(swaps.read_text().splitlines()) > 1  # the first line is the heading
-    except OSError:
-        return True  # not known: the weaker claim

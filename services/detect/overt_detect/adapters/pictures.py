@@ -37,7 +37,7 @@ def decode_jpeg(data: bytes) -> Picture:
 
 def take_raw(width: int, height: int, bgr: bytes) -> Picture:
     """A read-only view of the bytes, which live as long as it does."""
-    _check_size(width, height)
+    check_size(width, height)
     if len(bgr) != width * height * 3:
         raise Rejected(
             Reason.NOT_A_PICTURE, f"{width} x {height} pixels take {width * height * 3} bytes, not {len(bgr)}"
@@ -90,7 +90,7 @@ def _check_jpeg_header(data: bytes) -> None:
             break
         if marker in _FRAME_HEADERS:
             height, width = struct.unpack_from(">HH", data, at + 5)
-            _check_size(width, height)
+            check_size(width, height)
         at += 2 + length
     raise Rejected(Reason.TRUNCATED, "the JPEG is cut off")
 
@@ -108,7 +108,7 @@ def _check_png(data: bytes) -> None:
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise Rejected(Reason.TRUNCATED, "the PNG is cut off")
     width, height = struct.unpack_from(">II", data, 16)
-    _check_size(width, height)
+    check_size(width, height)
     at = len(_PNG)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -118,7 +118,8 @@ def _check_png(data: bytes) -> None:
     raise Rejected(Reason.TRUNCATED, "the PNG is cut off")
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Rejected for sides out of bounds."""
     if min(width, height) < SMALLEST_SIDE:
         raise Rejected(Reason.PICTURE_TOO_SMALL, f"each side has at least {SMALLEST_SIDE} pixels")
     if max(width, height) > LARGEST_SIDE:

@@ -17,11 +17,15 @@ class Acceptance:
     scaled to 40, 32, 24, 20 pixels .92 .86 .73 .65; blurred with sigma 1.5, 2, 3, 4 of 112 pixels
     .93 .87 .71 .55 (sharpness 17, 9, 4, 3); darkened to mean grey 34, 22, 11: .95 .92 .80. On 992 pictures in
     four groups by skin, one in a hundred has brightness below 53 (the darkest group) to 83 (the lightest), and
-    sharpness below 21 to 28: the bounds are far from refusing one group more often than another.
+    sharpness below 21 to 28: the bounds are far from refusing one group more often than another. Of 2,900 faces
+    of LFW made worse, those with a certainty of .80 to .85 kept .53 of the cosine to another picture of the same
+    person that they had before, of .85 to .88 .63, of .88 to .90 .76, above .92 .97; on a street clip what is below
+    .82 are profiles, two faces half behind one another, and hair. Of untouched pictures of LFW and of the 992, none
+    is below .85.
     """
 
     smallest_px: float
-    smallest_score: float
+    least_certainty: float
     largest_yaw: float
     largest_pitch: float
     largest_roll: float
@@ -30,11 +34,19 @@ class Acceptance:
     brightest: float
 
     def refusal(self, quality: Quality) -> Reason | None:
-        """None: it will do. Else the first bound it misses, those that moving closer would mend first."""
-        pose = quality.pose
+        """None: it will do. Else the first bound it misses, those that tell most about what to do first. Says nothing
+        of a light that nobody has looked at."""
         if quality.size_px < self.smallest_px:
             return Reason.TOO_SMALL
-        if quality.detector_score < self.smallest_score:
+        light, pose = quality.light, quality.pose
+        if light is not None:
+            if light.brightness < self.darkest:
+                return Reason.TOO_DARK
+            if light.brightness > self.brightest:
+                return Reason.TOO_BRIGHT
+            if light.sharpness < self.least_sharpness:
+                return Reason.BLURRED
+        if quality.certainty < self.least_certainty:
             return Reason.LOW_CONFIDENCE
         if (
             abs(pose.yaw) > self.largest_yaw
@@ -42,18 +54,12 @@ class Acceptance:
             or abs(pose.roll) > self.largest_roll
         ):
             return Reason.EXTREME_POSE
-        if quality.brightness < self.darkest:
-            return Reason.TOO_DARK
-        if quality.brightness > self.brightest:
-            return Reason.TOO_BRIGHT
-        if quality.sharpness < self.least_sharpness:
-            return Reason.BLURRED
         return None
 
 
 SHOT = Acceptance(
-    smallest_px=36,
-    smallest_score=0.7,
+    smallest_px=40,
+    least_certainty=0.82,
     largest_yaw=55,
     largest_pitch=35,
     largest_roll=60,
@@ -65,7 +71,7 @@ SHOT = Acceptance(
 
 REFERENCE = Acceptance(
     smallest_px=48,
-    smallest_score=0.7,
+    least_certainty=0.82,
     largest_yaw=45,
     largest_pitch=30,
     largest_roll=45,

@@ -10,9 +10,15 @@ from overt.reasons import Reason
 SHOTS_APART_S = 0.12
 """Two shots closer in time are nearly the same picture: their agreeing would prove little."""
 
-BETTER_BY = 1.15
+BETTER_BY = 1.1
 """A later shot costs a template and a search, so it has to be better by this factor of rank. From the poorest
 accepted face to the best one that makes about eight shots, which is what one search takes."""
+
+
+REFRESH_S = 10.0
+"""After this long a track's next acceptable face is a shot whatever came before: the tracker may have gone over from
+one person to another, who would otherwise pass unseen. Most people are past a camera sooner; one who stands in front
+of it costs one template in ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +34,28 @@ class BestShots:
 
     The first acceptable face of a track is a shot at once. After that: a face that is better by a margin; or,
     while the track is pending (it has a candidate that waits for another shot), any acceptable face; never one
-    within SHOTS_APART_S of the last. A settled track gets none.
+    within SHOTS_APART_S of the last. A settled track (it has its verdict) gets none. All of them get one again when
+    REFRESH_S have passed since their last.
     """
 
     def __init__(self) -> None:
         self._last: dict[int, Shot] = {}
 
-    def refusal(self, track: int, *, rank: float, at: float, pending: bool) -> Reason | None:
-        """None: take it, and say so with `took`."""
+    def rests(self, track: int, *, at: float) -> bool:
+        """Whether the track, once settled, needs no shot now."""
         last = self._last.get(track)
-        if last is None:
+        return last is not None and last.best_rank > 0 and at - last.at < REFRESH_S
+
+    def doubt(self, track: int) -> None:
+        """The track may have become somebody else, of whom there is no shot."""
+        if (last := self._last.get(track)) is not None:
+            self._last[track] = Shot(last.at, 0.0)
+
+    def refusal(self, track: int, *, rank: float, at: float, pending: bool) -> Reason | None:
+        """None: take it, and say so with `took`. With the highest rank that a face may turn out to have, a refusal
+        is one whatever it turns out to be."""
+        last = self._last.get(track)
+        if last is None or at - last.at >= REFRESH_S:
             return None
         if at - last.at < SHOTS_APART_S:
             return Reason.NOT_BETTER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ _GREY = np.array([0.114, 0.587, 0.299], np.float32)
 """ITU-R BT.601, blue green red."""
 
 
+_LARGE, _SMALL, _MUCH = 1.5, 0.8, 0.4
+"""Of `certainty`: from which size on there is nothing to mend, below which no more is, and how much. Sizes in units of
+what the detector finds reliably."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pose:
     """Degrees; 0 is frontal. Positive yaw: to the picture's right. Positive pitch: up. Positive roll: clockwise."""
@@ -36,20 +41,45 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """See overt.api.types.v1.Quality for the units."""
+class Light:
+    """Of an aligned face's middle: variance of the Laplacian, grey levels squared; mean grey level."""
 
-    size_px: float
     sharpness: float
     brightness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """See overt.api.types.v1.Quality for the units, and `certainty`. `light` None: nobody has looked, because
+    whatever it is, the face is no shot."""
+
+    size_px: float
     pose: Pose
     detector_score: float
+    certainty: float
+    light: Light | None = None
+
+    def lit(self, light: Light) -> Quality:
+        """The same with its light."""
+        return replace(self, light=light)
 
 
-def assess(face: Face, aligned: NDArray[np.uint8]) -> Quality:
-    """Of a found face and the same face aligned, uint8[n, n, 3], blue green red."""
-    sharpness, brightness = light(aligned)
-    return Quality(face.box.longer_side, sharpness, brightness, pose(face.landmarks), face.score)
+def geometry(face: Face, *, seen: float = math.inf) -> Quality:
+    """What can be said without looking at pixels. `seen`: the face's longer side in the detector's input, in units
+    of what the detector finds reliably."""
+    return Quality(face.box.longer_side, pose(face.landmarks), face.score, certainty(face.score, seen))
+
+
+def assess(face: Face, aligned: NDArray[np.uint8], *, seen: float = math.inf) -> Quality:
+    """All that can be said, of a face and the same face aligned, uint8[n, n, 3], blue green red."""
+    return geometry(face, seen=seen).lit(light(aligned))
+
+
+def certainty(score: float, seen: float) -> float:
+    """The detector's score as if it had seen the face large. It is less sure of small ones, however good they are:
+    YuNet's median score on 250 faces of LFW is .92 for faces of 40 pixels, .91 of 30, .89 of 25, .86 of 22,
+    .82 of 20, .73 of 18."""
+    return min(1.0, score + _MUCH * (_LARGE - min(_LARGE, max(_SMALL, seen))) ** 2)
 
 
 def pose(landmarks: Landmarks) -> Pose:
@@ -58,42 +88,58 @@ def pose(landmarks: Landmarks) -> Pose:
     Seen from the front the nose lies on the line from the eyes' middle to the mouth's. Turning the head moves
     the tip by depth * sin, and shortens the distances it is compared with by cos: so the ratio is a tangent.
     """
-    right_eye, left_eye, nose, right_mouth, left_mouth = landmarks.astype(np.float64)
-    across = left_eye - right_eye
-    eyes_apart = math.hypot(across[0], across[1]) or 1e-6
-    along = across / eyes_apart
-    down = np.array([-along[1], along[0]])
-    eyes, mouth = (right_eye + left_eye) / 2, (right_mouth + left_mouth) / 2
-    face_height = float((mouth - eyes) @ down)
+    # Plain numbers: five times as fast as arrays of two, and it is done for every face of every frame.
+    (rx, ry), (lx, ly), (nx, ny), (rmx, rmy), (lmx, lmy) = landmarks.tolist()
+    across_x, across_y = lx - rx, ly - ry
+    eyes_apart = math.hypot(across_x, across_y) or 1e-6
+    along_x, along_y = across_x / eyes_apart, across_y / eyes_apart
+    eyes_x, eyes_y = (rx + lx) / 2, (ry + ly) / 2
+    to_mouth_x, to_mouth_y = (rmx + lmx) / 2 - eyes_x, (rmy + lmy) / 2 - eyes_y
+    to_nose_x, to_nose_y = nx - eyes_x, ny - eyes_y
+    roll = math.degrees(math.atan2(across_y, across_x))
+    # Down the face is across it, turned by a right angle.
+    face_height = to_mouth_y * along_x - to_mouth_x * along_y
     if face_height <= 1e-6:
         # The mouth at or above the eyes: not a face that anything can be said of.
-        return Pose(90.0, 90.0, math.degrees(math.atan2(across[1], across[0])))
-    nose_height = float((nose - eyes) @ down) / face_height
-    aside = float((nose - eyes - (mouth - eyes) * nose_height) @ along) / eyes_apart
+        return Pose(90.0, 90.0, roll)
+    nose_height = (to_nose_y * along_x - to_nose_x * along_y) / face_height
+    aside_x, aside_y = to_nose_x - to_mouth_x * nose_height, to_nose_y - to_mouth_y * nose_height
+    aside = (aside_x * along_x + aside_y * along_y) / eyes_apart
     return Pose(
         yaw=math.degrees(math.atan2(aside, _NOSE_DEPTH)),
         pitch=math.degrees(math.atan2(_NOSE_HEIGHT - nose_height, _NOSE_DEPTH)),
-        roll=math.degrees(math.atan2(across[1], across[0])),
+        roll=roll,
     )
 
 
-def light(aligned: NDArray[np.uint8]) -> tuple[float, float]:
-    """Sharpness (variance of the Laplacian, grey levels squared) and brightness (mean grey level) of the middle."""
+def light(aligned: NDArray[np.uint8]) -> Light:
+    """Of an aligned face, uint8[n, n, 3], blue green red."""
     height, width = aligned.shape[:2]
     rows = slice(int(_CENTRE_ROWS[0] * height), int(_CENTRE_ROWS[1] * height))
     columns = slice(int(_CENTRE_COLUMNS[0] * width), int(_CENTRE_COLUMNS[1] * width))
     grey = aligned[rows, columns].astype(np.float32) @ _GREY
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-    return float(laplacian.var()), float(grey.mean())
+    return Light(float(laplacian.var()), float(grey.mean()))
 
 
 def rank(quality: Quality) -> float:
-    """0..1, higher is better: how much a shot of this quality is worth among others of the same track.
+    """0..1, higher is better: about the cosine of such a shot's template to the same person's best one. The highest
+    that it can be, if nobody has looked at the light.
 
-    A product, so that no strength makes up for a weakness. Each factor reaches 1 where more of it no longer
-    changes the template by much: 112 pixels is what the recogniser sees; see `Acceptance` for the figures.
+    A product, so that no strength makes up for a weakness. Its exponents are those of a least squares fit, rounded,
+    over 2,900 faces of LFW made smaller, blurred, darker, brighter or hazier, and 685 faces of a street clip against
+    their tracks' means. Spearman's correlation with the cosine is .70 on the former and, within a track, .50 on the
+    latter; size, sharpness and pose in equal parts, without light, had .46 and .37. The detector's score says most;
+    that sharpness says little is as well, since a face half hidden behind another is full of edges.
     """
-    size = min(1.0, quality.size_px / 112)
-    sharp = min(1.0, quality.sharpness / 40)
-    frontal = max(0.0, math.cos(math.radians(quality.pose.yaw)) * math.cos(math.radians(quality.pose.pitch)))
-    return math.sqrt(size * sharp) * frontal * quality.detector_score
+    size = math.pow(min(1.0, quality.size_px / 80), 0.15)
+    turned = math.sqrt(math.cos(math.radians(min(90.0, abs(quality.pose.yaw)))))
+    nodded = math.pow(math.cos(math.radians(min(90.0, abs(quality.pose.pitch)))), 4)
+    return size * turned * nodded * quality.certainty * quality.certainty * _exposure(quality.light)
+
+
+def _exposure(light: Light | None) -> float:
+    if light is None:
+        return 1.0
+    dark, bright = min(1.0, light.brightness / 40), min(1.0, (255 - light.brightness) / 55)
+    return math.pow(min(1.0, light.sharpness / 30), 0.1) * math.pow(dark * bright, 0.25)

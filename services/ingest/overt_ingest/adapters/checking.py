@@ -10,7 +10,7 @@ If detect cannot be asked, or after ROUNDS finds somebody still, everything arou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -62,9 +62,9 @@ async def check(pictures: Pictures, finder: FaceFinder) -> Pictures:
         strangers = others(in_scene, pictures.face)
         strangers_in_crop = others(in_crop, pictures.face_in_crop)
         if not strangers and not strangers_in_crop:
-            return pictures
+            return replace(pictures, checked=True)
         pictures = await off_loop(mask_more, pictures, in_scene=strangers, in_crop=strangers_in_crop)
-    return await off_loop(mask_all, pictures)
+    return replace(await off_loop(mask_all, pictures), checked=True)
 
 
 def views_of(pictures: Pictures) -> list[View]:

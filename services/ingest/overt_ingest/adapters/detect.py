@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -13,11 +14,13 @@ from overt.api.types.v1 import types_pb2
 from overt.errors import OvertError, Retryable
 from overt.ids import StreamId, new_stream_id
 from overt.reasons import Reason
+from overt.ring import Lease, RingDoor
 from overt.rpc import to_overt_error
-from overt.telemetry import current_traceparent, get_logger
+from overt.telemetry import Metric, current_traceparent, get_logger, observe
 from overt.wire import to_timestamp
 
 from overt_ingest.adapters.pixels import off_loop, wire_picture
+from overt_ingest.adapters.ring import FrameRing
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Analysis, Away, Box, FoundFace, known_reason
 from overt_ingest.domain.frame import Frame, Picture
@@ -38,10 +41,11 @@ _Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AnalyseRequest, pb.AnalyseReply
 
 
 class GrpcStream:
-    """One open Analyse stream."""
+    """One open Analyse stream. Owns the call and the ring."""
 
-    def __init__(self, call: _Call, *, epoch: str, model_digest: str) -> None:
+    def __init__(self, call: _Call, ring: FrameRing, *, epoch: str, model_digest: str) -> None:
         self._call = call
+        self._ring = ring
         self._stream = new_stream_id()
         self.epoch = epoch
         self.model_digest = model_digest
@@ -55,26 +59,55 @@ class GrpcStream:
         """See the port. A reply to another frame, a late one and a lost stream all break it."""
         if self.broken.is_set():
             raise Away(Reason.DETECT_AWAY)
+        message = _message(frame, pending, settled)
+        slot: Lease | None = None
         try:
             async with asyncio.timeout(FRAME_DEADLINE_S):
-                await self._call.write(await _request(frame, pending, settled))
-                reply = await self._call.read()
+                began = time.perf_counter()
+                slot = await self._ring.put(frame.picture, message)
+                if slot is None:
+                    await _fill(message, frame.picture)
+                self._measure(began, message)
+                reply = await self._ask(message)
+                if slot is not None:
+                    slot.release()
+                    if reply.rejected == Reason.NO_RING:
+                        self._ring.give_up(Reason.NO_RING)
+                        await _fill(message, frame.picture)
+                        reply = await self._ask(message)
         except TimeoutError:
-            self._break()
+            self.end()
             raise Away(Reason.DEADLINE) from None
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
-            self._break()
+            self.end()
             raise Away(Reason.DETECT_AWAY) from None
         except asyncio.CancelledError:
             # Of the camera, or of the call: then nothing else tells that the stream is over.
-            self._break()
+            self.end()
             if self._call.cancelled() and not _being_cancelled():
                 raise Away(Reason.DETECT_AWAY) from None
             raise
-        if not isinstance(reply, pb.AnalyseReply) or reply.sequence != frame.sequence:
-            self._break()
-            raise Away(Reason.DETECT_AWAY)
+        finally:
+            if slot is not None:
+                slot.quarantine()  # without an answer detect may still be reading
         return _analysis(reply)
+
+    async def _ask(self, message: pb.FrameToAnalyse) -> pb.AnalyseReply:
+        await self._call.write(pb.AnalyseRequest(frame=message))
+        reply = await self._call.read()
+        if not isinstance(reply, pb.AnalyseReply) or reply.sequence != message.sequence:
+            self.end()
+            raise Away(Reason.DETECT_AWAY)
+        return reply
+
+    def _measure(self, began: float, message: pb.FrameToAnalyse) -> None:
+        kind = message.WhichOneof("picture") or "none"
+        observe(Metric.FRAME_HANDED_OVER, (time.perf_counter() - began) * 1e3, kind=kind, **self._ring.names)
+
+    @property
+    def slot_bytes(self) -> int:
+        """What its last ring was made for; 0 if it had none."""
+        return self._ring.slot_bytes
 
     async def until_broken(self) -> None:
         """Returns when the peer ends the stream, or `analyse` gave it up."""
@@ -85,19 +118,24 @@ class GrpcStream:
         finally:
             ended.cancel()
             given_up.cancel()
-            self._break()
+            self.end()
 
-    def _break(self) -> None:
+    def end(self) -> None:
+        """The call, its tracks and its ring. Idempotent."""
         self.broken.set()
         self._call.cancel()
+        self._ring.close()
 
 
 class DetectClient:
     """One camera's link to detect: a stream, and another one after a pause when it breaks."""
 
-    def __init__(self, channel: grpc.aio.Channel, spec: CameraSpec) -> None:
+    def __init__(self, channel: grpc.aio.Channel, spec: CameraSpec, door: RingDoor | None = None) -> None:
+        """`door`: where detect fetches rings; None if it is on another host."""
         self._stub: Any = pb_grpc.DetectStub(channel)
         self._spec = spec
+        self._door = door
+        self._slot_bytes = 0
         self._current: GrpcStream | None = None
         self._epoch = ""
 
@@ -130,6 +168,7 @@ class DetectClient:
                 await stream.until_broken()
             finally:
                 self._current = None
+                self._slot_bytes = stream.slot_bytes
             changed()
             if loop.time() - opened_at > _STEADY_S:
                 pause = BACKOFF_FIRST_S
@@ -144,25 +183,43 @@ class DetectClient:
     async def _open(self) -> GrpcStream:
         """OvertError if detect cannot be reached or will not."""
         spec = self._spec
-        call: _Call | None = None
+        ring = FrameRing(self._door, spec)
+        stream: GrpcStream | None = None
         try:
             async with asyncio.timeout(OPENING_DEADLINE_S):
                 told = await self._stub.Describe(pb.DescribeRequest())
                 call = self._stub.Analyse()
+                stream = GrpcStream(call, ring, epoch=told.epoch, model_digest=told.model_digest)
+                ring.prepare(self._slot_bytes)
                 opening = pb.Opening(
                     deployment=spec.deployment,
                     camera=spec.camera,
                     smallest_face_px=spec.smallest_face_px,
                     zone=[types_pb2.Point(x=x, y=y) for x, y in spec.zone],
+                    ring_id=ring.id,
                 )
-                await call.write(pb.AnalyseRequest(opening=opening))
-        except grpc.aio.AioRpcError as error:
-            raise to_overt_error(error) from None
-        except (TimeoutError, asyncio.InvalidStateError):
-            if call is not None:
-                call.cancel()
-            raise Retryable("detect does not answer") from None
-        return GrpcStream(call, epoch=told.epoch, model_digest=told.model_digest)
+                attached = await open_call(call, opening)
+        except BaseException as error:
+            if stream is not None:
+                stream.end()
+            if isinstance(error, grpc.aio.AioRpcError):
+                raise to_overt_error(error) from None
+            if isinstance(error, TimeoutError | asyncio.InvalidStateError):
+                raise Retryable("detect does not answer") from None
+            raise
+        if ring.id and not attached:
+            ring.give_up(Reason.NO_RING)
+        return stream
+
+
+async def open_call(call: _Call, opening: pb.Opening) -> bool:
+    """Begins an Analyse stream; whether detect has its ring. Retryable if it answers otherwise than it should, and
+    what the call raises."""
+    await call.write(pb.AnalyseRequest(opening=opening))
+    reply = await call.read()
+    if not isinstance(reply, pb.AnalyseReply) or reply.sequence != 0:
+        raise Retryable("detect does not open the stream")
+    return reply.ring_attached
 
 
 def _being_cancelled() -> bool:
@@ -170,23 +227,26 @@ def _being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _request(frame: Frame, pending: Sequence[int], settled: Sequence[int]) -> pb.AnalyseRequest:
-    """The message holds a copy of the picture; it is gone with the last reference to the message."""
-    message = pb.FrameToAnalyse(
+def _message(frame: Frame, pending: Sequence[int], settled: Sequence[int]) -> pb.FrameToAnalyse:
+    """Without the picture."""
+    return pb.FrameToAnalyse(
         sequence=frame.sequence,
         captured_at=to_timestamp(frame.arrival.captured_at),
         pending_tracks=pending,
         settled_tracks=settled,
         traceparent=current_traceparent(),
     )
-    if (jpeg := frame.picture.jpeg) is not None:
+
+
+async def _fill(message: pb.FrameToAnalyse, picture: Picture) -> None:
+    """The message holds a copy of the picture; it is gone with the last reference to the message."""
+    if (jpeg := picture.jpeg) is not None:
         message.jpeg = jpeg
     else:
-        await off_loop(_fill, message, frame.picture)
-    return pb.AnalyseRequest(frame=message)
+        await off_loop(_fill_in, message, picture)
 
 
-def _fill(message: pb.FrameToAnalyse, picture: Picture) -> None:
+def _fill_in(message: pb.FrameToAnalyse, picture: Picture) -> None:
     jpeg, raw = wire_picture(picture)
     if jpeg is not None:
         message.jpeg = jpeg

@@ -15,11 +15,16 @@ from overt.reasons import Reason
 from overt.telemetry import current_traceparent
 from overt.wire import to_timestamp
 
+from overt_ingest.adapters.detect import open_call
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Away, Box
 
 ANSWER_DEADLINE_S = 1.0
 """Of all pictures of one question. It takes 0.1 s; a sighting is over after 1 s in any case."""
+
+
+SMALLEST_PX = 20.0
+"""Detect looks at a picture as small as the smallest face allows: from here down it looks at all its pixels."""
 
 
 class DetectFinder:
@@ -34,7 +39,7 @@ class DetectFinder:
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 call = self._stub.Analyse()
-                await call.write(pb.AnalyseRequest(opening=self._opening()))
+                await open_call(call, self._opening())
                 return [await _ask(call, number, jpeg) for number, jpeg in enumerate(jpegs, start=1)]
         except TimeoutError:
             raise Away(Reason.DEADLINE) from None
@@ -45,7 +50,10 @@ class DetectFinder:
                 call.cancel()
 
     def _opening(self) -> pb.Opening:
-        opening = pb.Opening(deployment=self._spec.deployment, camera=self._spec.camera)
+        # At full scale and away from the zone: whoever can be found must be.
+        opening = pb.Opening(
+            deployment=self._spec.deployment, camera=self._spec.camera, smallest_face_px=SMALLEST_PX, everywhere=True
+        )
         for x, y in ((0.0, 0.0), (1e-6, 0.0), (0.0, 1e-6)):
             opening.zone.add(x=x, y=y)
         return opening

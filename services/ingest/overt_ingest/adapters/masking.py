@@ -7,7 +7,7 @@ where that reaches into the alerted face's own box, the box wins. The crop is cu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -41,6 +41,10 @@ _SHRINK = 0.75
 _SMALLEST_SIDE_PX = 160
 _COLOUR_STEPS = 32
 
+_BLEED_PX = 1
+"""A pixel of a picture made smaller is mixed from pixels a little further away, where it was halved first: so much
+further goes the block."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Pixels:
@@ -54,35 +58,60 @@ class _Pixels:
     def of(self, picture: BGR) -> BGR:
         return picture[self.top : self.bottom, self.left : self.right]
 
+    def seen(self, box: Box) -> Box:
+        """The box as it lies in this rectangle."""
+        return Box(box.x - self.left, box.y - self.top, box.width, box.height)
+
 
 def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
-    """`bgr` is not changed, and nothing of it is kept but what the two JPEGs show. Rejected if the face is not in
-    it, or if the pictures cannot be made small enough."""
-    masked = mask(bgr, alerted=alerted, others=others)
-    height, width = masked.shape[:2]
+    """Not yet checked. `bgr` is not changed, and nothing of it is kept but what the two JPEGs show. Rejected if the
+    face is not in it, or if the pictures cannot be made small enough.
+
+    The scene is made small first and masked then, which is a third of the work: 5 ms for 1080p.
+    """
+    others = list(others)
+    height, width = bgr.shape[:2]
     part = _around(alerted, CROP_MARGIN, width, height)
-    crop = part.of(masked)
-    if not crop.size:
+    if not part.of(bgr).size:
         raise Rejected(Reason.BAD_MESSAGE, "a face outside of its picture")
-    scene_jpeg, scale = _fitting(masked, min(1.0, SCENE_SIDE_PX / max(width, height)), MOST_SCENE_BYTES)
-    crop_jpeg, crop_scale = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
-    masked.fill(0)
-    in_crop = Box(alerted.x - part.left, alerted.y - part.top, alerted.width, alerted.height)
-    return Pictures(crop_jpeg, scene_jpeg, _scaled(alerted, scale), _scaled(in_crop, crop_scale))
+    crop = mask(part.of(bgr), alerted=part.seen(alerted), others=[part.seen(other) for other in others])
+    scene, scale = masked_scene(bgr, alerted=alerted, others=others)
+    try:
+        scene_jpeg, scene_scale = _fitting(scene, 1.0, MOST_SCENE_BYTES)
+        crop_jpeg, crop_scale = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
+    finally:
+        scene.fill(0)
+        crop.fill(0)
+    return Pictures(crop_jpeg, scene_jpeg, scaled(alerted, scale * scene_scale), scaled(part.seen(alerted), crop_scale))
+
+
+def masked_scene(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> tuple[BGR, float]:
+    """A copy of at most SCENE_SIDE_PX in which every other face is one flat colour, and its scale."""
+    scale = min(1.0, SCENE_SIDE_PX / max(bgr.shape[:2]))
+    scene = _scaled_down(bgr, scale)
+    bleed = 0 if scale == 1.0 else _BLEED_PX
+    _block_out(scene, scaled(alerted, scale), [scaled(other, scale) for other in others], bleed)
+    return scene, scale
 
 
 def mask(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> BGR:
     """A copy in which every other face is one flat colour."""
-    height, width = bgr.shape[:2]
     masked = bgr.copy()
-    own = _around(alerted, 0.0, width, height)
+    _block_out(masked, alerted, others)
+    return masked
+
+
+def _block_out(picture: BGR, alerted: Box, others: Iterable[Box], bleed: int = 0) -> None:
+    """In place. `bleed`: how many pixels further."""
+    height, width = picture.shape[:2]
+    own = _around(alerted, 0.0, width, height).of(picture)
+    kept = own.copy()
     for other in others:
-        block = _around(other, MARGIN, width, height).of(masked)
+        block = _around(other, MARGIN, width, height, bleed).of(picture)
         if block.size:
             # Coarse steps: of the person only "dark", "light" or the like is left.
-            block[:] = block.reshape(-1, 3).mean(axis=0) // _COLOUR_STEPS * _COLOUR_STEPS + _COLOUR_STEPS // 2
-    own.of(masked)[:] = own.of(bgr)
-    return masked
+            block[:] = [int(mean) // _COLOUR_STEPS * _COLOUR_STEPS + _COLOUR_STEPS // 2 for mean in cv2.mean(block)[:3]]
+    own[:] = kept
 
 
 def mask_more(pictures: Pictures, *, in_scene: Iterable[Box], in_crop: Iterable[Box]) -> Pictures:
@@ -91,7 +120,7 @@ def mask_more(pictures: Pictures, *, in_scene: Iterable[Box], in_crop: Iterable[
     crop = mask(decode(pictures.crop), alerted=pictures.face_in_crop, others=in_crop)
     scene_jpeg, scale = _fitting(scene, 1.0, MOST_SCENE_BYTES)
     crop_jpeg, crop_scale = _fitting(crop, 1.0, MOST_CROP_BYTES)
-    return Pictures(crop_jpeg, scene_jpeg, _scaled(pictures.face, scale), _scaled(pictures.face_in_crop, crop_scale))
+    return Pictures(crop_jpeg, scene_jpeg, scaled(pictures.face, scale), scaled(pictures.face_in_crop, crop_scale))
 
 
 def mask_all(pictures: Pictures) -> Pictures:
@@ -110,7 +139,7 @@ def mask_all(pictures: Pictures) -> Pictures:
 def shrink(pictures: Pictures, most_bytes: int) -> Pictures:
     """The same with a scene of at most `most_bytes`. Rejected(MESSAGE_TOO_LARGE) if nothing could be recognised."""
     jpeg, scale = _fitting(decode(pictures.scene), _SHRINK, most_bytes)
-    return Pictures(pictures.crop, jpeg, _scaled(pictures.face, scale), pictures.face_in_crop)
+    return replace(pictures, scene=jpeg, face=scaled(pictures.face, scale))
 
 
 def decode(jpeg: bytes) -> BGR:
@@ -118,28 +147,40 @@ def decode(jpeg: bytes) -> BGR:
     return np.asarray(simplejpeg.decode_jpeg(jpeg, "BGR"), dtype=np.uint8)
 
 
-def _scaled(box: Box, scale: float) -> Box:
+def scaled(box: Box, scale: float) -> Box:
     return Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
 
 
-def _around(box: Box, margin: float, width: int, height: int) -> _Pixels:
-    """Outwards to whole pixels, cut off at the picture's edges."""
-    left = int(np.floor(box.x - margin * box.width))
-    top = int(np.floor(box.y - margin * box.height))
-    right = int(np.ceil(box.x + (1 + margin) * box.width))
-    bottom = int(np.ceil(box.y + (1 + margin) * box.height))
+def _around(box: Box, margin: float, width: int, height: int, more: int = 0) -> _Pixels:
+    """Outwards to whole pixels, and `more`; cut off at the picture's edges."""
+    left = int(np.floor(box.x - margin * box.width)) - more
+    top = int(np.floor(box.y - margin * box.height)) - more
+    right = int(np.ceil(box.x + (1 + margin) * box.width)) + more
+    bottom = int(np.ceil(box.y + (1 + margin) * box.height)) + more
     return _Pixels(
         min(max(top, 0), height), min(max(bottom, 0), height), min(max(left, 0), width), min(max(right, 0), width)
     )
+
+
+def _scaled_down(picture: BGR, scale: float) -> BGR:
+    """Always a copy. Averaging over areas that are no whole pixels takes 9 ms for 1080p, linear interpolation 1.5 ms;
+    from half the size down that would skip pixels, so whole halves are averaged first, which is as quick."""
+    height, width = picture.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size == (width, height):
+        return picture.copy()
+    smaller = picture
+    while smaller.shape[1] >= 2 * size[0] and smaller.shape[0] >= 2 * size[1]:
+        half = smaller.shape[1] // 2, smaller.shape[0] // 2
+        smaller = np.asarray(cv2.resize(smaller, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(smaller, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _fitting(picture: BGR, scale: float, most_bytes: int) -> tuple[bytes, float]:
     """A JPEG of at most `most_bytes`, and the scale it ended up with: quality gives way first, then size."""
     height, width = picture.shape[:2]
     while True:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        scaled = picture if scale == 1.0 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        plain = np.ascontiguousarray(scaled, dtype=np.uint8)
+        plain = np.ascontiguousarray(picture if scale == 1.0 else _scaled_down(picture, scale))
         for quality in _QUALITIES:
             jpeg = bytes(simplejpeg.encode_jpeg(plain, quality, "BGR", "420"))
             if len(jpeg) <= most_bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 # A raw picture that does not fit a message of MOST_BYTES travels as a JPEG of this quality.
 _TRAVEL_QUALITY = 93
+
+_FULL_RANGE = 2
+"""FFmpeg's AVCOL_RANGE_JPEG: luma from 0 to 255, not from 16 to 235."""
 
 
 async def off_loop(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -50,6 +53,13 @@ class JpegPicture:
     def jpeg(self) -> bytes | None:
         return self._jpeg
 
+    @property
+    def i420_bytes(self) -> int | None:
+        return None
+
+    def i420_into(self, view: memoryview) -> tuple[int, int] | None:
+        return None
+
     def bgr(self) -> NDArray[np.uint8]:
         if self._bgr is None:
             if self._jpeg is None:
@@ -71,41 +81,71 @@ class JpegPicture:
 
 
 class DecodedFrame(Protocol):
-    """What a video decoder hands out."""
+    """What a video decoder hands out (av.VideoFrame)."""
 
     @property
     def width(self) -> int: ...
     @property
     def height(self) -> int: ...
-    def to_ndarray(self, *, format: str) -> NDArray[Any]: ...
+    @property
+    def format(self) -> Any: ...
+    @property
+    def color_range(self) -> int: ...
+    @property
+    def planes(self) -> Sequence[Any]: ...
+    def reformat(self, *, format: str, dst_colorspace: str, dst_color_range: str, threads: int) -> DecodedFrame: ...
+    def to_ndarray(self, *, format: str, threads: int) -> NDArray[Any]: ...
 
 
 class VideoPicture:
-    """A decoded video frame, converted to pixels only when it is analysed: most are superseded on a busy machine,
-    and the conversion costs as much as the decoding."""
+    """A decoded video frame. Converted only as far as somebody asks, and then only what is asked for: most frames
+    need no more than a copy of their planes."""
 
-    __slots__ = ("_bgr", "_frame", "_size")
+    __slots__ = ("_bgr", "_frame", "_height", "_width")
 
     def __init__(self, frame: DecodedFrame) -> None:
         self._frame: DecodedFrame | None = frame
-        self._size = (frame.height, frame.width)
+        self._width, self._height = frame.width, frame.height
         self._bgr: NDArray[np.uint8] | None = None
 
     @property
     def size_bytes(self) -> int:
-        return self._size[0] * self._size[1] * 3
+        return self._width * self._height * 3
 
     @property
     def jpeg(self) -> bytes | None:
         return None
 
+    @property
+    def i420_bytes(self) -> int | None:
+        return _even(self._width) * _even(self._height) * 3 // 2
+
+    def i420_into(self, view: memoryview) -> tuple[int, int] | None:
+        """See the port. 0.3 ms for 1080p as most cameras send it (yuv420p); 2 ms more in any other format. The
+        planes are taken as they are when the stream says that its colours are BT.709's."""
+        frame = self._alive()
+        if frame.format.name != "yuv420p" or frame.color_range == _FULL_RANGE:
+            # One thread: a camera's frames come one by one, and cameras share the cores.
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG", threads=1)
+        width, height = _even(self._width), _even(self._height)
+        into, begin = np.frombuffer(view, np.uint8), 0
+        for plane, part in zip(frame.planes, (1, 2, 2), strict=True):
+            columns, rows = width // part, height // part
+            lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            end = begin + rows * columns
+            np.copyto(into[begin:end].reshape(rows, columns), lines[:rows, :columns])
+            begin = end
+        return width, height
+
     def bgr(self) -> NDArray[np.uint8]:
         if self._bgr is None:
-            if self._frame is None:
-                raise RuntimeError("this picture is destroyed")
-            self._bgr = np.ascontiguousarray(self._frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-            self._frame = None
+            self._bgr = np.ascontiguousarray(self._alive().to_ndarray(format="bgr24", threads=1), dtype=np.uint8)
         return self._bgr
+
+    def _alive(self) -> DecodedFrame:
+        if self._frame is None:
+            raise RuntimeError("this picture is destroyed")
+        return self._frame
 
     def destroy(self) -> None:
         self._frame = None
@@ -114,7 +154,11 @@ class VideoPicture:
             bgr.fill(0)
 
     def __repr__(self) -> str:
-        return f"VideoPicture({self._size[1]}x{self._size[0]})"
+        return f"VideoPicture({self._width}x{self._height})"
+
+
+def _even(side: int) -> int:
+    return side - side % 2
 
 
 def pushed_picture(jpeg: bytes) -> JpegPicture:

@@ -36,10 +36,14 @@ class SealingStudio:
 
     async def develop(self, picture: Picture, faces: Sequence[FoundFace], alerted: FoundFace) -> Pictures:
         others = [face.box for face in faces if face is not alerted]
-        pictures = await off_loop(lambda: develop(picture.bgr(), alerted=alerted.box, others=others))
+        return await off_loop(lambda: develop(picture.bgr(), alerted=alerted.box, others=others))
+
+    async def check(self, pictures: Pictures) -> Pictures:
         return await check(pictures, self._finder)
 
     async def seal(self, pictures: Pictures, finding: Finding) -> SealedEvidence:
+        if not pictures.checked:
+            raise RuntimeError("nothing is sealed unchecked")
         spec, verdict = self._spec, finding.verdict
         alert = alert_id(spec.deployment, spec.camera, finding.track, verdict.entry_id)
         sealed = await off_loop(self._seal, pictures, finding)

@@ -29,6 +29,17 @@ class Picture(Protocol):
         """As it came, if it came as a JPEG."""
         ...
 
+    @property
+    def i420_bytes(self) -> int | None:
+        """What it takes as planar YUV 4:2:0 (see `Slot` in detect.proto). None: it has no planes (a JPEG)."""
+        ...
+
+    def i420_into(self, view: memoryview) -> tuple[int, int] | None:
+        """Copies the planes (Y, then U, then V, limited range BT.601, no padding) into `view`, which has `i420_bytes`,
+        and keeps nothing of it. Width and height, both even: of an odd side the last row or column is left out. None
+        if it cannot. Blocks: call it in a thread."""
+        ...
+
     def bgr(self) -> NDArray[np.uint8]:
         """height x width x 3, blue green red. Blocks (decodes): call it in a thread. The array belongs to the
         picture. Rejected if it does not decode."""

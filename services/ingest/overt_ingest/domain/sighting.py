@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from overt.ledger import FrameClass, TrackClass
+from overt.limits import MAX_PROBES
 from overt.reasons import Reason
 
 from overt_ingest.domain.books import Fate, Hold
@@ -14,9 +15,6 @@ from overt_ingest.domain.faces import Box, Probe
 
 LONGEST = timedelta(seconds=1)
 """From the capture of the first shot. The person walks on: a later shot is a new first one."""
-
-MOST_PROBES = 8
-"""What one search takes."""
 
 MOST_SIGHTINGS = 16
 """Of one camera at a time: 16 x 400 kB. More candidates than that at once means that the threshold is wrong;
@@ -28,18 +26,22 @@ _UNCONFIRMED_TRACK = Fate(TrackClass.UNCONFIRMED)
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """JPEGs in which every other face is blocked out, and where the alerted one is in each of them."""
+    """JPEGs in which every other face that was found is blocked out, and where the alerted one is in each of them.
+
+    `checked`: they were shown to the detector again, and it finds the alerted face only. No others are sealed.
+    """
 
     crop: bytes = field(repr=False)
     scene: bytes = field(repr=False)
     face: Box
     face_in_crop: Box
+    checked: bool = False
 
 
 class Exhibit:
     """Pictures and the two entries of the books that live on in them. Owned by a sighting, then by its evidence."""
 
-    __slots__ = ("_frame", "_on_sealed", "_pictures", "_track")
+    __slots__ = ("_frame", "_on_sealed", "_pictures", "_track", "stop_checking")
 
     def __init__(
         self, pictures: Pictures, *, frame: Hold, track: Hold, on_sealed: Callable[[], None] = lambda: None
@@ -48,12 +50,24 @@ class Exhibit:
         self._frame = frame
         self._track = track
         self._on_sealed = on_sealed
+        self.stop_checking: Callable[[], object] = lambda: None
+        """What ends the check of its pictures, if that is still going on when they are let go of."""
+
+    @property
+    def holds_pictures(self) -> bool:
+        """It was neither closed nor sealed."""
+        return self._pictures is not None
 
     @property
     def pictures(self) -> Pictures:
         if self._pictures is None:
             raise RuntimeError("this exhibit holds no pictures any more")
         return self._pictures
+
+    def replace(self, pictures: Pictures) -> None:
+        """With the same, checked. Nothing happens if it was closed meanwhile."""
+        if self._pictures is not None:
+            self._pictures = pictures
 
     def sealed(self) -> None:
         """The pictures are gone; sealed bytes, which only alerts can open, wait to be delivered."""
@@ -63,6 +77,7 @@ class Exhibit:
     def close(self, frame: Fate, track: Fate) -> None:
         """Nothing of it is left here. Idempotent: the first fates count."""
         self._pictures = None
+        self.stop_checking()
         self._frame.let_go(frame)
         self._track.let_go(track)
 
@@ -84,7 +99,7 @@ class Sighting:
 
     def with_probe(self, probe: Probe) -> list[Probe]:
         """What to search: the first shot, which has the candidate, and the newest ones."""
-        newest = self.probes[1:][-(MOST_PROBES - 2) :]
+        newest = self.probes[1:][-(MAX_PROBES - 2) :]
         return [self.probes[0], *newest, probe]
 
     def take(self) -> Exhibit:

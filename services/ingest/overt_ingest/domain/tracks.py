@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from overt.ids import StreamId, TrackKey, track_key
 from overt.ledger import TrackClass
@@ -29,7 +30,7 @@ def fate_of_refusal(code: str) -> Fate | None:
 class Track:
     """One person's run of faces. Holds no pixels and no template; its sighting does, while there is one."""
 
-    __slots__ = ("_hold", "key", "searched", "settled", "sighting", "wants_shot")
+    __slots__ = ("__weakref__", "_ending", "_hold", "_shots", "key", "searched", "settled", "sighting", "wants_shot")
 
     def __init__(self, key: TrackKey, hold: Hold) -> None:
         self.key = key
@@ -38,6 +39,8 @@ class Track:
         self.wants_shot = False
         self.sighting: Sighting | None = None
         self._hold = hold
+        self._shots = 0
+        self._ending = False
 
     @property
     def ended(self) -> bool:
@@ -55,12 +58,31 @@ class Track:
         """For a sighting or evidence that may outlive it."""
         return self._hold.life.hold()
 
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """A shot of it is being judged, or waits for its turn: it lives that long, even if detect ends it meanwhile."""
+        self._shots += 1
+        try:
+            yield
+        finally:
+            self._shots -= 1
+            self._end_when_judged()
+
     def end(self, fate: Fate) -> None:
-        """detect will not speak of it again. A sighting that still waits can no longer be confirmed."""
+        """detect will not speak of it again. When its last shot is judged, a sighting that still waits can no longer
+        be confirmed, and the track is gone."""
+        if not self.ended:
+            self.note(fate)
+            self._ending = True
+            self._end_when_judged()
+
+    def _end_when_judged(self) -> None:
+        if not self._ending or self._shots:
+            return
         if self.sighting is not None:
             self.sighting.destroy()
             self.sighting = None
-        self._hold.let_go(fate)
+        self._hold.let_go()
 
 
 class Tracks:

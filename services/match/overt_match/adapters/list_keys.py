@@ -6,7 +6,7 @@ import grpc.aio
 from overt.api.alerts.v1 import alerts_pb2 as pb
 from overt.api.alerts.v1.alerts_pb2_grpc import KeysStub
 from overt.errors import Retryable
-from overt.rpc import to_overt_error
+from overt.rpc import to_peer_error
 
 from overt_match.ports import ListSecret
 
@@ -23,7 +23,7 @@ class GrpcListKeys:
                 pb.GetListSecretRequest(deployment=deployment, generation=generation)
             )
         except grpc.aio.AioRpcError as error:
-            raise to_overt_error(error) from None
+            raise to_peer_error(error, "alerts") from None
         if generation not in (0, reply.generation):
             raise Retryable("alerts answered with another generation of the list secret")
         return ListSecret(reply.secret, reply.generation)
@@ -32,7 +32,7 @@ class GrpcListKeys:
         try:
             reply = await self._keys.RotateListSecret(pb.RotateListSecretRequest(deployment=deployment))
         except grpc.aio.AioRpcError as error:
-            raise to_overt_error(error) from None
+            raise to_peer_error(error, "alerts") from None
         return ListSecret(reply.secret, reply.generation)
 
     async def confirm(self, deployment: str, generation: int) -> None:
@@ -41,4 +41,4 @@ class GrpcListKeys:
                 pb.ConfirmListSecretRequest(deployment=deployment, generation=generation)
             )
         except grpc.aio.AioRpcError as error:
-            raise to_overt_error(error) from None
+            raise to_peer_error(error, "alerts") from None

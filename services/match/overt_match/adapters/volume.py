@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -14,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from overt.errors import Fatal, Retryable
+from overt.mounts import mount_of
 
 MEMORY_BACKED = frozenset({"tmpfs", "ramfs"})
 _PREFIX = "match-"
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 DEFAULT_PLACE = Path("/dev/shm")  # noqa: S108 - what is made there is private, and checked to be
@@ -35,7 +34,7 @@ class IndexVolume:
         """Fatal, with what to do, unless `place` is memory-backed and a private directory can be had on it."""
         base = place / f"overt-match-{os.getuid()}"
         _make_private(base)
-        kind = filesystem_of(base)
+        kind = mount_of(base).filesystem
         if kind not in MEMORY_BACKED:
             with contextlib.suppress(OSError):
                 base.rmdir()
@@ -65,24 +64,6 @@ class IndexVolume:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-
-def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the file system that `path` is on; "unknown" where the kernel does not tell."""
-    found = os.path.realpath(path)
-    best, kind = "", "unknown"
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return kind
-    for line in lines:
-        # ... mount-point options [optional ...] - type source options (proc(5)); octal escapes for white space
-        left, _, right = line.partition(" - ")
-        point = _OCTAL.sub(lambda escape: chr(int(escape[1], 8)), left.split(" ")[4])
-        inside = found == point or found.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, right.split(" ", 1)[0]
-    return kind
 
 
 def _make_private(base: Path) -> None:
