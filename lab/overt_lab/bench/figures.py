@@ -36,7 +36,7 @@ def figures(measured: Measured) -> dict[str, Any]:
         "cameras": measured.cameras,
         "seconds": round(window.seconds, 2),
         **conditions(),
-        "clip": f"{measured.footage.width}x{measured.footage.height}, {measured.footage.frames_per_second:g} frames/s",
+        "clip": str(measured.footage),
         "engine": measured.engine["name"],
         "precision": measured.engine["precision"],
         "list_size": measured.list_size,

@@ -11,6 +11,8 @@ from typing import Any
 import av
 from overt.errors import Fatal
 
+from overt_lab.bench.encoding import encoded_anew
+
 GAP_S = 0.6
 """Of silence between two passes: half a second without a face ends a track, so everybody is somebody new."""
 
@@ -45,6 +47,14 @@ class Footage:
     frames_per_second: float
     width: int
     height: int
+    anew: bool = False
+    """Encoded for this measurement, not the clip's own packets."""
+    delimiter: bytes = field(default=b"", repr=False)
+    """What begins every picture of the stream; empty where there is no such thing."""
+
+    def __str__(self) -> str:
+        encoded = ", encoded anew" if self.anew else ""
+        return f"{self.width}x{self.height}, {self.frames_per_second:g} frames/s{encoded}"
 
     @property
     def clip_s(self) -> float:
@@ -58,10 +68,11 @@ class Footage:
 
 
 @contextmanager
-def open_footage(path: Path) -> Iterator[Footage]:
-    """Fatal, with advice, for what is no video, or one that cannot be sent as it is."""
+def open_footage(path: Path, *, anew: bool = False) -> Iterator[Footage]:
+    """The clip's own packets or, `anew`, those of the same pictures as a surveillance camera would have encoded them.
+    Fatal, with advice, for what is no video, or one that cannot be sent as it is."""
     try:
-        container = av.open(str(path))
+        container = av.open(encoded_anew(path) if anew else str(path), mode="r")
     except FileNotFoundError:
         raise Fatal(f"{path} is not there: give a video with --video FILE") from None
     except (av.FFmpegError, OSError) as error:
@@ -72,8 +83,7 @@ def open_footage(path: Path) -> Iterator[Footage]:
         stream = container.streams.video[0]
         if stream.codec_context.name not in _CARRIED:
             raise Fatal(
-                f"{path} is {stream.codec_context.name}, which no camera sends: make an MP4 of it, for example with "
-                "ffmpeg -i FILE -c:v libx264 -pix_fmt yuv420p OUT.mp4"
+                f"{path} is {stream.codec_context.name}, which no camera sends: say --anew, or give an MP4 with H.264"
             )
         try:
             found = [packet for packet in container.demux(stream) if packet.size]
@@ -93,7 +103,21 @@ def open_footage(path: Path) -> Iterator[Footage]:
             frames_per_second=float(stream.average_rate or stream.guessed_rate or 25),
             width=stream.width,
             height=stream.height,
+            anew=anew,
+            delimiter=_delimiter(stream.codec_context.name, stream.codec_context.extradata or b""),
         )
+
+
+def _delimiter(codec: str, extradata: bytes) -> bytes:
+    """An access unit delimiter (H.264 7.3.2.4, H.265 7.3.2.5), framed as the clip's own packets are: behind its length
+    as in MP4 (ISO/IEC 14496-15), or behind a start code."""
+    unit = {"h264": b"\x09\xf0", "hevc": b"\x46\x01\x50"}.get(codec)
+    if unit is None:
+        return b""
+    if not extradata.startswith(b"\x01"):
+        return b"\x00\x00\x00\x01" + unit
+    bytes_of_length = (extradata[4 if codec == "h264" else 21] & 3) + 1
+    return len(unit).to_bytes(bytes_of_length, "big") + unit
 
 
 def _packets(found: list[Any]) -> Iterator[Packet]:
@@ -113,25 +137,41 @@ def _packets(found: list[Any]) -> Iterator[Packet]:
 
 class Remuxer:
     """One endless MPEG-TS stream of a clip, pass after pass, its clock going on. Parameter sets precede each key frame
-    (FFmpeg's muxer sees to that), so a decoder may begin at any of them. 0.03 ms of work a picture."""
+    (FFmpeg's muxer sees to that), so a decoder may begin at any of them. 0.05 ms of work a picture.
+
+    A receiver knows where a picture ends when the next one begins: over RTP a bit tells it at once, in MPEG-TS it would
+    wait 40 ms, and 0.6 s at the end of a pass. So the delimiter that begins a picture is sent when it is announced,
+    right behind the picture before.
+    """
 
     def __init__(self, footage: Footage) -> None:
         self._footage = footage
         self._sink = _Sink()
-        # With its length in its header a picture leaves the receiver's demultiplexer when it is there, not when
-        # the next one comes.
+        # With its length in its header, what is complete leaves the receiver's demultiplexer at once.
         options = {"flush_packets": "1", "omit_video_pes_length": "0"}
         self._container = av.open(self._sink, "w", format="mpegts", options=options)
         self._stream = self._container.add_stream_from_template(footage.template)
 
     def muxed(self, packet: Packet, *, later_s: float) -> bytes:
         """The packet, its times moved by `later_s`: never to before those of the one before."""
-        shift = round(later_s / self._footage.time_base)
-        out = av.Packet(packet.data)
+        return self._mux(packet.data, packet, self._ticks(later_s), packet.duration, is_key=packet.is_key)
+
+    def announced(self, following: Packet, *, later_s: float) -> bytes:
+        """That this packet is next, with those times."""
+        if not self._footage.delimiter:
+            return b""
+        return self._mux(self._footage.delimiter, following, self._ticks(later_s), 0, is_key=False, early=1)
+
+    def _ticks(self, later_s: float) -> int:
+        return round(later_s / float(self._footage.time_base))
+
+    def _mux(self, data: bytes, times: Packet, shift: int, duration: int, *, is_key: bool, early: int = 0) -> bytes:
+        out = av.Packet(data)
         out.stream = self._stream
         out.time_base = self._footage.time_base
-        out.pts, out.dts, out.duration = packet.pts + shift, packet.dts + shift, packet.duration
-        out.is_keyframe = packet.is_key
+        # A muxer wants every packet later than the last: the announcement is a tick before what it announces.
+        out.pts, out.dts, out.duration = times.pts + shift, times.dts + shift - early, duration
+        out.is_keyframe = is_key
         self._container.mux(out)
         return self._sink.take()
 

@@ -63,9 +63,9 @@ class Offer:
         return None if stale is None else stale + (unread or 0.0)
 
 
-async def run(video: Path, seconds: float, *, say: Say) -> dict[str, Any]:
+async def run(video: Path, seconds: float, *, anew: bool, say: Say) -> dict[str, Any]:
     """The figures. Fatal, with what to do, if the clip or the machine will not do."""
-    with open_footage(video) as footage:
+    with open_footage(video, anew=anew) as footage:
         one = await one_process(footage, part=1.0, turns=1)
         async with site(say=say) as where:
             at_capacity = await _saturated(where, footage, seconds, one["fps"] * cores(), say)
@@ -151,7 +151,7 @@ def figures(footage: Footage, capacity: float, offers: Mapping[str, Offer], took
     )
     return {
         **conditions(),
-        "clip": f"{footage.width}x{footage.height}, {footage.frames_per_second:g} frames/s",
+        "clip": str(footage),
         "seconds": round(seconds, 1),
         "capacity_fps": round(capacity, 2),
         "offered_fps": worst["offered_fps"],

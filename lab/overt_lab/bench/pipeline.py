@@ -70,9 +70,9 @@ class Measured:
         return self.window.analysed < SATURATED_BELOW * self.window.sent
 
 
-async def run(video: Path, cameras: int, seconds: float, *, baseline: bool, say: Say) -> Measured:
+async def run(video: Path, cameras: int, seconds: float, *, baseline: bool, anew: bool, say: Say) -> Measured:
     """Fatal, with what to do, if the clip or the machine will not do."""
-    with open_footage(video) as footage:
+    with open_footage(video, anew=anew) as footage:
         first = await _peers(footage, templates=baseline)
         pictures = [[Face((f[0], f[1], f[2], f[3]), f[4]) for f in faces] for faces in first["faces"]]
         persons = people(pictures)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count, pairwise
 
 from overt_lab.bench.footage import Footage, Packet, Remuxer
 
@@ -155,27 +157,32 @@ class Source:
     ) -> None:
         """Until the reader is gone."""
         loop = asyncio.get_running_loop()
-        started, turn, written = loop.time(), 0, len(_HEAD)
-        while True:
-            later_s = turn * self._footage.pass_s + (feed.stagger_s if turn else 0.0)
-            flowing = True
-            for packet in self._footage.packets:
-                await asyncio.sleep(max(0.0, started + later_s + packet.due_s - loop.time()))
-                if reader.at_eof() or writer.transport.is_closing():
-                    return
-                if packet is self._footage.packets[0]:
-                    feed.begin_pass()
-                flowing = self._may_send(writer, packet, flowing)
-                if not flowing:
-                    feed.held_back += 1
-                    continue
-                data = remuxer.muxed(packet, later_s=later_s)
-                feed.log.append(Sent(time.time(), turn, packet.place))
-                writer.write(data)
-                written += len(data)
-                feed.written.append((written, loop.time()))
-                feed.sent += 1
-            turn += 1
+        started, written, flowing = loop.time(), len(_HEAD), True
+        for turn, packet, later_s, following, following_later_s in self._programme(feed):
+            await asyncio.sleep(max(0.0, started + later_s + packet.due_s - loop.time()))
+            if reader.at_eof() or writer.transport.is_closing():
+                return
+            if packet is self._footage.packets[0]:
+                feed.begin_pass()
+            flowing = self._may_send(writer, packet, flowing)
+            if not flowing:
+                feed.held_back += 1
+                continue
+            data = remuxer.muxed(packet, later_s=later_s) + remuxer.announced(following, later_s=following_later_s)
+            feed.log.append(Sent(time.time(), turn, packet.place))
+            writer.write(data)
+            written += len(data)
+            feed.written.append((written, loop.time()))
+            feed.sent += 1
+
+    def _programme(self, feed: Feed) -> Iterator[tuple[int, Packet, float, Packet, float]]:
+        """(pass, packet, how much later it is than in the clip, the next packet, how much later that is), endlessly."""
+        packets = self._footage.packets
+        for turn in count():
+            now, then = (t * self._footage.pass_s + (feed.stagger_s if t else 0.0) for t in (turn, turn + 1))
+            for packet, following in pairwise(packets):
+                yield turn, packet, now, following, now
+            yield turn, packets[-1], now, packets[0], then
 
     def _may_send(self, writer: asyncio.StreamWriter, packet: Packet, flowing: bool) -> bool:
         """Once something was held back, nothing can be decoded before the next key frame."""

@@ -100,7 +100,7 @@ class Metric(Enum):
         "overt_sighting_step",
         _HISTOGRAM,
         "ms",
-        "Time of a step of a sighting: develop, check, seal.",
+        "Time of a step of a sighting: develop, check, confirm (from the first shot's capture on), seal, deliver.",
         ("deployment", "camera", "step"),
     )
     EVIDENCE_SENT = Definition(

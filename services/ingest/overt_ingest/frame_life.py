@@ -171,6 +171,7 @@ class FrameLife:
             if before is None:
                 return await self._cut_out(frame, analysis, face, track, probe, verdict)
             if verdict.decision is Decision.AGREED:
+                self._measure("confirm", before.deadline - LONGEST.total_seconds())
                 self.sightings.seal(before.take(), track, _finding(track, verdict, probes))
                 return Fate(FrameClass.NO_MATCH, Reason.SETTLED)
             before.probes = probes
@@ -201,7 +202,7 @@ class FrameLife:
             return Fate(FrameClass.REJECTED, rejected.reason)
         finally:
             track.wants_shot = False
-        observe(Metric.SIGHTING_STEP, (self._clock.monotonic() - began) * 1e3, step="develop", **self._labels)
+        self._measure("develop", began)
         exhibit = Exhibit(pictures, frame=frame.hold(), track=track.hold(), on_sealed=frame.on_sealed)
         if agreed:
             self.sightings.seal(exhibit, track, _finding(track, verdict, [probe]))
@@ -209,6 +210,9 @@ class FrameLife:
             deadline = frame.arrival.trusted_capture + LONGEST.total_seconds()
             self.sightings.wait(exhibit, track, probe, deadline=deadline)
         return None
+
+    def _measure(self, step: str, began: float) -> None:
+        observe(Metric.SIGHTING_STEP, (self._clock.monotonic() - began) * 1e3, step=step, **self._labels)
 
     def _remember(self, fate: Fate) -> None:
         now = self._clock.monotonic()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from overt.ids import StreamId
 
 from overt_ingest.domain.faces import Analysis, Box, FoundFace, Probe, Verdict
@@ -73,8 +75,9 @@ class SealedEvidence:
 class FaceFinder(Protocol):
     """The detector, asked about pictures that are no camera's."""
 
-    async def find(self, jpegs: Sequence[bytes]) -> list[list[Box]]:
-        """The faces in each of them. Away if detect does not answer in time."""
+    async def find(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Box]]:
+        """All faces in each of them, uint8[height, width, 3], of at most 8 MB. Away if detect does not answer in time.
+        Nothing of them is kept."""
         ...
 
 

@@ -116,6 +116,14 @@ async def test_another_address_is_not_found(source: Source) -> None:
     writer.close()
 
 
+def test_encoded_anew_nothing_refers_to_a_later_picture(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "grey.mp4", grey(FRAMES), RATE, bframes=2)
+    with open_footage(film) as before, open_footage(film, anew=True) as after:
+        assert [packet.place for packet in before.packets] != list(range(FRAMES))
+        assert [packet.place for packet in after.packets] == list(range(FRAMES))
+        assert (after.width, after.height, after.frames_per_second) == (320, 240, RATE)
+
+
 def test_what_is_no_camera_video_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(Fatal, match="not a video"), open_footage(tmp_path / "text.mp4"):
@@ -130,4 +138,8 @@ def test_what_is_no_camera_video_is_said_so(tmp_path: Path) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="rgb8")))
         container.mux(stream.encode())
     with pytest.raises(Fatal, match="no camera sends"), open_footage(gif):
+        pass
+    with open_footage(gif, anew=True) as footage:
+        assert len(footage.packets) == 3
+    with pytest.raises(Fatal, match="cannot be encoded"), open_footage(tmp_path / "text.mp4", anew=True):
         pass

@@ -31,6 +31,7 @@ from overt_ingest.adapters.masking import (
 )
 from overt_ingest.adapters.pixels import JpegPicture, pulled_picture, pushed_picture, wire_picture
 from overt_ingest.adapters.studio import MOST_EVIDENCE_BYTES, SealingStudio
+from overt_ingest.domain.admission import LONGEST_SIDE_PX, MOST_BYTES, SHORTEST_SIDE_PX
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Away, Box, Decision, FoundFace, Verdict
 from overt_ingest.domain.sighting import Pictures
@@ -135,21 +136,32 @@ def _pictures(width: int = 1920, height: int = 1080) -> Pictures:
 
 
 async def test_a_clean_scene_is_looked_at_from_every_side_and_left_alone() -> None:
-    pictures, finder = _pictures(), Finder([[Box(200, 133, 60, 80)], [Box(100, 66, 30, 40)]])
+    pictures = _pictures()
+    # In the scene; at three quarters; below that at half its size, and beside that in the crop.
+    finder = Finder(
+        [[Box(200, 133, 60, 80)], [Box(150, 100, 45, 60), Box(100, 572 + 66, 30, 40), Box(672 + 41, 572 + 54, 90, 120)]]
+    )
     assert await check(pictures, finder) == replace(pictures, checked=True)
-    assert finder.asked == [[(1280, 720), (640, 360), (960, 720), (960, 720), (172, 228)]]
+    assert finder.asked == [[(1280, 736), (960, 960)]]
+    scene, smaller = finder.seen[0]
+    assert (scene[:720] == simplejpeg.decode_jpeg(pictures.scene, "BGR")).all(), "as it is kept"
+    assert (smaller[572:800, 672:844] == simplejpeg.decode_jpeg(pictures.crop, "BGR")).all()
+    assert (smaller[540:572] == 128).all()
+    assert (smaller[572:, 640:672] == 128).all()
 
 
 async def test_somebody_who_was_missed_is_blocked_out_wherever_he_is_seen() -> None:
     pictures = _pictures()
     scene = simplejpeg.decode_jpeg(pictures.scene, "BGR").astype(int)
     finder = Finder(
-        [[Box(1000, 500, 40, 50)], [Box(350, 100, 10, 12)], [], [Box(400, 600, 30, 30)], [Box(140, 30, 20, 25)]]
+        [
+            [Box(1000, 500, 40, 50)],
+            [Box(300, 30, 15, 18), Box(350, 572 + 100, 10, 12), Box(672 + 140, 572 + 30, 20, 25)],
+        ]
     )
     checked = await check(pictures, finder)
     again = simplejpeg.decode_jpeg(checked.scene, "BGR").astype(int)
-    # The second was seen at half size, the third in the right part, which begins at 320.
-    for x, y, width, height in ((1000, 500, 40, 50), (700, 200, 20, 24), (720, 600, 30, 30)):
+    for x, y, width, height in ((1000, 500, 40, 50), (400, 40, 20, 24), (700, 200, 20, 24)):
         block = (slice(y, y + height), slice(x, x + width))
         assert scene[block].std() > 20
         assert again[block].std(axis=(0, 1)).max() < 6
@@ -165,6 +177,7 @@ async def test_somebody_who_was_missed_is_blocked_out_wherever_he_is_seen() -> N
 async def test_what_cannot_be_made_sure_of_is_not_shown(answers: list[list[list[Box]] | Away]) -> None:
     checked = await check(_pictures(), finder := Finder(*answers))
     assert len(finder.asked) <= 4
+    assert checked.checked, "there is nobody left to be found"
     face = checked.face
     scene = simplejpeg.decode_jpeg(checked.scene, "BGR").astype(int)
     own = (slice(int(face.y), int(face.y + face.height)), slice(int(face.x), int(face.x + face.width)))
@@ -173,23 +186,23 @@ async def test_what_cannot_be_made_sure_of_is_not_shown(answers: list[list[list[
     assert abs(scene - 128).max() <= 2, "and nothing else"
 
 
-async def test_a_small_crop_gets_an_edge_so_that_it_can_be_looked_at() -> None:
+async def test_a_small_scene_is_not_looked_at_any_smaller() -> None:
     pictures = develop(noise(640, 480), alerted=Box(300, 200, 20, 24), others=[])
     assert simplejpeg.decode_jpeg_header(pictures.crop)[:2] == (46, 38)
     finder = Finder()
     await check(pictures, finder)
-    assert finder.asked == [[(640, 480), (64, 64)]]
+    assert finder.asked == [[(640, 576)]]
+    assert (finder.seen[0][0][512 : 512 + 46, :38] == simplejpeg.decode_jpeg(pictures.crop, "BGR")).all()
 
 
-async def test_a_portrait_scene_is_cut_across() -> None:
-    finder = Finder([[], [], [], [Box(10, 10, 20, 20)]])
-    pictures = _pictures(1080, 1920)
-    before = simplejpeg.decode_jpeg(pictures.scene, "BGR").astype(int)
-    checked = await check(pictures, finder)
-    assert finder.asked[0][:4] == [(720, 1280), (360, 640), (720, 960), (720, 960)]
-    after = simplejpeg.decode_jpeg(checked.scene, "BGR").astype(int)
-    assert before[330:350, 10:30].std() > 20
-    assert after[330:350, 10:30].std(axis=(0, 1)).max() < 6
+@pytest.mark.parametrize("size", [(1080, 1920), (1280, 1280), (4096, 64), (64, 4096), (64, 64)])
+async def test_every_sheet_fits_into_a_question(size: tuple[int, int]) -> None:
+    finder = Finder()
+    await check(develop(noise(*size), alerted=Box(10, 10, 40, 40), others=[]), finder)
+    for sheet in finder.seen[0]:
+        assert sheet.nbytes <= MOST_BYTES
+        assert max(sheet.shape) <= LONGEST_SIDE_PX
+        assert min(sheet.shape[:2]) >= SHORTEST_SIDE_PX
 
 
 # Evidence
@@ -203,18 +216,20 @@ def _finding(card: bytes = b"card") -> Finding:
 
 
 class Finder:
-    """Finds what it is told to, in the first pictures it is asked about."""
+    """Finds what it is told to, on the first sheets that it is asked about."""
 
     def __init__(self, *answers: list[list[Box]] | Away) -> None:
         self.answers = list(answers)
         self.asked: list[list[tuple[int, int]]] = []
+        self.seen: list[list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]] = []
 
-    async def find(self, jpegs: Sequence[bytes]) -> list[list[Box]]:
-        self.asked.append([simplejpeg.decode_jpeg_header(jpeg)[1::-1] for jpeg in jpegs])
+    async def find(self, pictures: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> list[list[Box]]:
+        self.asked.append([(picture.shape[1], picture.shape[0]) for picture in pictures])
+        self.seen.append([picture.copy() for picture in pictures])
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Away):
             raise answer
-        return answer + [[] for _ in range(len(jpegs) - len(answer))]
+        return answer + [[] for _ in range(len(pictures) - len(answer))]
 
 
 async def test_evidence_opens_with_the_deployments_key_only_and_says_everything() -> None:

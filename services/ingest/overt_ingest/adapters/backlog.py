@@ -41,7 +41,7 @@ P = TypeVar("P", bound=Compressed)
 
 @dataclass(frozen=True, slots=True)
 class Arrived(Generic[P]):
-    """A packet and when it was received; `at` on the monotonic clock, seconds."""
+    """A packet and when it was received, which is taken for the capture; `at` on the monotonic clock, seconds."""
 
     packet: P = field(repr=False)
     captured_at: datetime

@@ -30,20 +30,22 @@ SLICE_THREADS = 2
 class _Mark:
     """Of one packet. An object of its own: PyAV finds it again by its identity."""
 
-    __slots__ = ("captured_at", "number", "pts")
+    __slots__ = ("at", "captured_at", "number", "pts")
 
-    def __init__(self, number: int, pts: int | None, captured_at: datetime) -> None:
+    def __init__(self, number: int, arrived: Arrived[Packet]) -> None:
         self.number = number
-        self.pts = pts
-        self.captured_at = captured_at
+        self.pts: int | None = arrived.packet.pts
+        self.captured_at = arrived.captured_at
+        self.at = arrived.at
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture and the arrival of its packet."""
+    """A picture, when it was captured, and when its packet came (on the monotonic clock, seconds)."""
 
     frame: VideoFrame = field(repr=False)
     captured_at: datetime
+    at: float
 
 
 class Decoder:
@@ -75,7 +77,7 @@ class Decoder:
         """The pictures that this packet brings out: usually one, possibly that of an earlier packet.
         av.error.InvalidDataError if it is damaged: then it is not lost but refused."""
         self._number += 1
-        mark = _Mark(self._number, arrived.packet.pts, arrived.captured_at)
+        mark = _Mark(self._number, arrived)
         self._waiting[mark.number] = mark
         arrived.packet.opaque = mark
         try:
@@ -110,7 +112,7 @@ class Decoder:
             if mark is None or self._waiting.pop(mark.number, None) is None:
                 continue  # given up, and counted, already
             self._lose([other for other in self._waiting.values() if _comes_before(other, mark)])
-            yield Shown(frame, mark.captured_at)
+            yield Shown(frame, mark.captured_at, mark.at)
 
     def _lose(self, marks: list[_Mark]) -> None:
         for mark in marks:

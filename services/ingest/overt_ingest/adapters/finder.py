@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
+import numpy as np
+from numpy.typing import NDArray
 from overt.api.detect.v1 import detect_pb2 as pb
 from overt.api.detect.v1 import detect_pb2_grpc as pb_grpc
 from overt.errors import OvertError
@@ -16,12 +18,12 @@ from overt.telemetry import current_traceparent
 from overt.wire import to_timestamp
 
 from overt_ingest.adapters.detect import open_call
+from overt_ingest.adapters.pixels import off_loop
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Away, Box
 
 ANSWER_DEADLINE_S = 1.0
-"""Of all pictures of one question. It takes 0.1 s; a sighting is over after 1 s in any case."""
-
+"""It takes 0.1 s; a sighting is over after 1 s in any case."""
 
 SMALLEST_PX = 20.0
 """Detect looks at a picture as small as the smallest face allows: from here down it looks at all its pixels."""
@@ -34,13 +36,13 @@ class DetectFinder:
         self._stub: Any = pb_grpc.DetectStub(channel)
         self._spec = spec
 
-    async def find(self, jpegs: Sequence[bytes]) -> list[list[Box]]:
+    async def find(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Box]]:
         call = None
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 call = self._stub.Analyse()
                 await open_call(call, self._opening())
-                return [await _ask(call, number, jpeg) for number, jpeg in enumerate(jpegs, start=1)]
+                return [await _ask(call, number, picture) for number, picture in enumerate(pictures, start=1)]
         except TimeoutError:
             raise Away(Reason.DEADLINE) from None
         except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, OvertError):
@@ -59,12 +61,18 @@ class DetectFinder:
         return opening
 
 
-async def _ask(call: Any, number: int, jpeg: bytes) -> list[Box]:
-    frame = pb.FrameToAnalyse(
-        sequence=number, captured_at=to_timestamp(datetime.now(UTC)), jpeg=jpeg, traceparent=current_traceparent()
-    )
-    await call.write(pb.AnalyseRequest(frame=frame))
+async def _ask(call: Any, number: int, picture: NDArray[np.uint8]) -> list[Box]:
+    await call.write(pb.AnalyseRequest(frame=await off_loop(_question, number, picture)))
     reply = await call.read()
     if not isinstance(reply, pb.AnalyseReply) or reply.sequence != number or reply.rejected:
         raise Away(Reason.DETECT_AWAY)
     return [Box(face.box.x, face.box.y, face.box.width, face.box.height) for face in reply.faces]
+
+
+def _question(number: int, picture: NDArray[np.uint8]) -> pb.FrameToAnalyse:
+    message = pb.FrameToAnalyse(
+        sequence=number, captured_at=to_timestamp(datetime.now(UTC)), traceparent=current_traceparent()
+    )
+    message.raw.height, message.raw.width = picture.shape[:2]
+    message.raw.bgr = picture.tobytes()
+    return message

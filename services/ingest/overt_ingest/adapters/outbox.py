@@ -113,8 +113,12 @@ class BusOutbox:
 
     def _stored(self, parcel: _Parcel) -> None:
         if self._take_out(parcel):
-            count(Metric.EVIDENCE_SENT, deployment=parcel.evidence.deployment, outcome="stored")
-            log.info("evidence_sent", alert=parcel.evidence.alert_id, bytes=parcel.size)
+            evidence = parcel.evidence
+            waited_ms = (self._clock.monotonic() - parcel.posted_at) * 1e3
+            labels = {"deployment": evidence.deployment, "camera": evidence.camera}
+            observe(Metric.SIGHTING_STEP, waited_ms, step="deliver", **labels)
+            count(Metric.EVIDENCE_SENT, deployment=evidence.deployment, outcome="stored")
+            log.info("evidence_sent", alert=evidence.alert_id, bytes=parcel.size)
             parcel.exhibit.close(RETAINED, RETAINED)
 
     def _lose(self, parcel: _Parcel) -> None:

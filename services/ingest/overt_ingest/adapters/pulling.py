@@ -28,6 +28,10 @@ OPEN_TIMEOUT_S = 5.0
 STALL_S = 5.0
 """A source without a frame for this long is dropped and opened again."""
 
+STALE_S = 0.6
+"""A picture that a decoder gives out so much later than its packet came is not shown to anybody: it was held back for
+want of further packets, and those have come now."""
+
 _TAKE_OVER_S = 2.0
 """How long the decoder waits for the event loop to take a frame; longer means that the process is ending."""
 
@@ -194,7 +198,7 @@ class Pulling:
             load.damaged.append(arrived.captured_at)  # the next key frame mends it
             return
         for shown in pictures:
-            if following.late:
+            if following.late or self._clock.monotonic() - shown.at > STALE_S:
                 load.dropped.append(shown.captured_at)  # decoded for the sake of those that follow
             else:
                 yield shown
