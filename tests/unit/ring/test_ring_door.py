@@ -168,7 +168,8 @@ async def test_many_at_a_time_are_bounded_and_the_door_stays_open(
         one.close()
     await until(lambda: not door._visitors)
     (await _attach(path, ring.id)).close()
-    await until(lambda: len(os.listdir("/proc/self/fd")) == before)
+    # Fewer: what an earlier test left to the garbage collector may go meanwhile.
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 async def test_a_door_that_does_not_answer_costs_its_deadline(path: Path) -> None:
