@@ -41,10 +41,7 @@ class DetectFinder:
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 call = self._stub.Analyse()
-                import time
-                t0=time.perf_counter()
                 await open_call(call, self._opening())
-                open('/tmp/ask.log','a').write(f"{time.perf_counter():.3f} open {(time.perf_counter()-t0)*1e3:.0f}\n")
                 return [await _ask(call, number, picture) for number, picture in enumerate(pictures, start=1)]
         except TimeoutError:
             raise Away(Reason.DEADLINE) from None
@@ -65,11 +62,8 @@ class DetectFinder:
 
 
 async def _ask(call: Any, number: int, picture: NDArray[np.uint8]) -> list[Box]:
-    import time
-    t0=time.perf_counter(); m=pb.AnalyseRequest(frame=await off_loop(_question, number, picture)); t1=time.perf_counter()
-    await call.write(m); t2=time.perf_counter()
-    reply = await call.read(); t3=time.perf_counter()
-    open('/tmp/ask.log','a').write(f"{t3:.3f} ask {number} {picture.shape} make {(t1-t0)*1e3:.0f} write {(t2-t1)*1e3:.0f} read {(t3-t2)*1e3:.0f} took {reply.took.ToMilliseconds()} faces {len(reply.faces)}\n")
+    await call.write(pb.AnalyseRequest(frame=await off_loop(_question, number, picture)))
+    reply = await call.read()
     if not isinstance(reply, pb.AnalyseReply) or reply.sequence != number or reply.rejected:
         raise Away(Reason.DETECT_AWAY)
     return [Box(face.box.x, face.box.y, face.box.width, face.box.height) for face in reply.faces]
