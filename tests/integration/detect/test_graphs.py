@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -196,3 +198,18 @@ def test_what_is_not_here_is_fatal_and_named() -> None:
         OpenVino("ABACUS")
     with pytest.raises(Fatal, match="not in bf16"):
         OnnxRuntime().load(b"", BF16)
+
+
+def test_a_runtime_let_go_of_in_another_thread_leaves_signals_alone() -> None:
+    told = """
+import os, signal, threading
+from overt_detect.adapters.graphs.open_vino import OpenVino
+signal.signal(signal.SIGTERM, lambda number, frame: print("handled"))
+made = [OpenVino()]
+other = threading.Thread(target=made.clear)
+other.start()
+other.join()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "handled")

@@ -16,6 +16,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import openvino as ov
@@ -37,6 +38,14 @@ _IDLE_S = 60.0
 Compile = Callable[[ov.Model], ov.CompiledModel]
 
 
+@cache
+def _core() -> ov.Core:
+    """The process's one, for as long as it lives. The CPU plugin of a Core makes the stack on which the thread that
+    loaded it handles signals, and takes it away in whatever thread lets go of the last graph: the next signal then
+    kills the process without a word."""
+    return ov.Core()
+
+
 class OpenVino:
     """One device. `threads` share one inference; `streams` inferences run at the same time."""
 
@@ -44,7 +53,7 @@ class OpenVino:
 
     def __init__(self, device: str = "CPU", *, threads: int = 1, streams: int = 1) -> None:
         """Fatal when OpenVINO finds no such device."""
-        self._core = ov.Core()
+        self._core = _core()
         available = self._core.available_devices
         if device not in available:
             raise Fatal(f"OVERT_DEVICE: OpenVINO finds no {device} here, only {', '.join(available)}")
