@@ -4,7 +4,7 @@ A service signs in when it begins and out when it ends. Whoever signs in where a
 this one was lost; ingest writes it into the ledger. A host's name is part of the key, so replicas do not take one
 another for dead. A replica whose host is gone for good, and whose successor has another name, is not noticed.
 
-detect is not on the bus: ingest hears its epoch on the stream itself.
+detect is not on the bus: on the stream itself ingest hears its epoch, and that it is stopping.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ async def test_after_a_run_without_a_match_nothing_is_on_any_disk_or_in_any_word
         assert {f.what for f in scan([tmp_path], pixels=canaries)} >= {"jpeg", "pixels"}, "the scanner sees a frame"
 
 
-async def test_when_its_receipt_is_out_nobody_holds_on_to_a_frame(tmp_path: Path) -> None:
+async def test_when_its_life_is_over_nobody_holds_on_to_a_frame(tmp_path: Path) -> None:
     """In one process, with the real adapters: real gRPC to a fake detect, a bus in memory."""
     bus = MemoryBus()
     await bus.steward.ensure_operation()
@@ -110,11 +110,11 @@ async def test_when_its_receipt_is_out_nobody_holds_on_to_a_frame(tmp_path: Path
             )
             await until(lambda sent=number: len(detect.frames) == sent)  # type: ignore[misc]
         await until(lambda: len(told) == len(held))
-        await until(lambda: parts.outbox.waiting == 0)
+        await until(lambda: opening.camera.frames.in_flight == 0)
+        assert parts.outbox.waiting == 0
         # One reference fewer each: the picture's own. Nothing else was added anywhere.
         assert [sys.getrefcount(data) for data in held] == [count - 1 for count in references]
         assert all(picture.jpeg is None and picture.size_bytes == 0 for picture in pictures)
-        assert opening.camera.frames.in_flight == 0
         opening.shut()
         await running
         outbox.cancel()

@@ -32,11 +32,13 @@ class Set:
     """One open camera and its scripted peers: analyses and verdicts are given in order, the last one for ever."""
 
     analyses: list[Analysis | Exception] = field(default_factory=lambda: [NOBODY])
-    verdicts: list[Decision | Away] = field(default_factory=lambda: [Decision.NO_MATCH])
+    verdicts: list[Decision | Verdict | Away] = field(default_factory=lambda: [Decision.NO_MATCH])
     detect_takes: float = 0.0
     match_takes: float = 0.0
     asked: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
-    receipts: list[tuple[int, Fate]] = field(default_factory=list)
+    receipts: list[tuple[int, Fate | None]] = field(default_factory=list)
+    receipt_at: dict[int, float] = field(default_factory=dict)
+    """The monotonic clock, by sequence."""
     pictures: list[FakePicture] = field(default_factory=list)
     clock: LoopClock = field(default_factory=LoopClock)
     sequence: int = 0
@@ -54,6 +56,8 @@ class Set:
         await asyncio.sleep(self.match_takes)
         if isinstance(said, Away):
             raise said
+        if isinstance(said, Verdict):
+            return said
         return Verdict(said, entry_id="entry", score=0.6, agreeing=range(len(probes)))
 
     @asynccontextmanager
@@ -78,8 +82,9 @@ class Set:
         for _ in range(count):
             number, picture = self.sequence + 1, FakePicture()
 
-            def answered(fate: Fate, arrival: Arrival, number: int = number) -> None:
+            def answered(fate: Fate | None, arrival: Arrival, number: int = number) -> None:
                 self.receipts.append((number, fate))
+                self.receipt_at[number] = self.clock.monotonic()
 
             self.visit.admit(
                 sequence=number,

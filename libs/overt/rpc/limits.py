@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024 + 64 * 1024
-"""The largest picture (8 MB; a raw 1080p frame has 6.2) and what goes with it."""
+from overt.pictures import MOST_BYTES
+
+MAX_MESSAGE_BYTES = MOST_BYTES + 64 * 1024
+"""The largest picture and what goes with it."""
 
 UNARY_DEADLINE = timedelta(seconds=10)
 """For calls that give none. A service answers within milliseconds; import and enrolment within seconds."""

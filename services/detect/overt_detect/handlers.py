@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from overt.api.detect.v1 import detect_pb2 as pb
 from overt.api.detect.v1 import detect_pb2_grpc
@@ -22,28 +23,53 @@ from overt_detect.enrolling import Enrolment
 from overt_detect.pool import InferencePool
 from overt_detect.ports import Picture, Pixels, SharedPictures
 
+T = TypeVar("T")
+
 log = get_logger(__name__)
 
 
+LAST_FRAME_S = 0.1
+"""A closing service lets a stream send the frame that it is about to send, and ends it then: the status of one that
+ends while its sender writes would be lost on the way (`overt.rpc.errors`)."""
+
+
 class Streams:
-    """Counts the open Analyse streams; Retryable when there are too many, or when the service is closing."""
+    """Counts the open Analyse streams; Retryable when there are too many. When the service is closing, each of them is
+    Rejected(DETECT_AWAY): its sender knows then that this life of detect ends in order."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open = 0
         self._closing = False
+        self._patience: set[asyncio.Timeout] = set()
+        """Of those that wait for their next frame."""
 
     def close(self) -> None:
-        """From now on no stream begins and none takes another frame."""
+        """From now on no stream begins and none takes another frame: all of them end, in LAST_FRAME_S at most."""
         self._closing = True
+        for patience in self._patience:
+            patience.reschedule(asyncio.get_running_loop().time() + LAST_FRAME_S)
 
-    def check_open(self) -> None:
+    async def next_of(self, requests: AsyncIterator[T]) -> T | None:
+        """What a stream says next; None at its end."""
+        request: T | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_FRAME_S if self._closing else None) as patience:
+                self._patience.add(patience)
+                try:
+                    request = await anext(requests, None)
+                finally:
+                    self._patience.discard(patience)
+        self._check_open()
+        return request
+
+    def _check_open(self) -> None:
         if self._closing:
-            raise Retryable("detect is stopping")
+            raise Rejected(Reason.DETECT_AWAY, "detect is stopping")
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
-        self.check_open()
+        self._check_open()
         if self._open >= self._most:
             raise Retryable(f"detect serves {self._most} streams already")
         self._open += 1
@@ -88,8 +114,7 @@ class Handlers(detect_pb2_grpc.DetectServicer):
     ) -> AsyncIterator[pb.AnalyseReply]:
         with self._streams.joined(), contextlib.closing(self._share_pictures()) as shared:
             analysis: StreamAnalysis | None = None
-            async for request in request_iterator:
-                self._streams.check_open()
+            while (request := await self._streams.next_of(request_iterator)) is not None:
                 what = request.WhichOneof("what")
                 if analysis is None and what == "opening":
                     told = wire.opening(request.opening)

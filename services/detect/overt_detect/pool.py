@@ -41,6 +41,9 @@ class InferencePool:
             return await waiting
         finally:
             self._running.discard(waiting)
+            # An error, its traceback, this frame and the futures that have the error would keep one another, and the
+            # picture that was looked at, alive.
+            del given, waiting
 
     async def run_enrolment(self, work: Callable[[], T]) -> T:
         """The same, one at a time."""

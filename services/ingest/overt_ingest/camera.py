@@ -10,7 +10,7 @@ from overt.errors import Rejected, Retryable
 from overt.ledger import FrameClass, HistogramBuilder
 from overt.reasons import Reason
 from overt.runtime import Clock
-from overt.telemetry import Metric, count, observe
+from overt.telemetry import Metric, count, gauge, observe
 
 from overt_ingest.domain.admission import check_time_and_order
 from overt_ingest.domain.books import FRAME_ORDER, TRACK_ORDER, Fate, Hold, OpenBook
@@ -20,8 +20,8 @@ from overt_ingest.domain.sight import Senses
 from overt_ingest.domain.tracks import Tracks
 from overt_ingest.frame_life import CUT_SHORT, FrameLife
 
-Answer = Callable[[Fate, Arrival], None]
-"""Told once what became of a frame."""
+Answer = Callable[[Fate | None, Arrival], None]
+"""Told once: None as soon as a frame is analysed, whoever was in it and whatever its verdict; otherwise its fate."""
 
 _SUPERSEDED = Fate(FrameClass.SUPERSEDED)
 _NOT_DECODED = Fate(FrameClass.SUPERSEDED, Reason.NOT_DECODED)
@@ -101,7 +101,7 @@ class Camera:
                 picture=taken,
                 hold=hold,
                 traceparent=traceparent,
-                on_sealed=told.sealed,
+                on_analysed=told.analysed,
             )
         )
         return True
@@ -116,7 +116,9 @@ class Camera:
     def _enter(self, arrival: Arrival, told: Callable[[Fate], None]) -> Hold:
         self.senses.frame_came(self._clock.monotonic())
         count(Metric.FRAMES_IN, deployment=self.spec.deployment, camera=self.spec.camera)
-        return self.frames.enter(lambda fate: self._frame_gone(fate, arrival, told))
+        hold = self.frames.enter(lambda fate: self._frame_gone(fate, arrival, told))
+        gauge(Metric.FRAMES_IN_FLIGHT, self.frames.in_flight, **self._labels)
+        return hold
 
     def _pass_over(self, captured_at: datetime, reason: Reason | None) -> None:
         """A frame that nobody has seen, not even its decoder, is a frame in the books."""
@@ -148,7 +150,8 @@ class Camera:
         if not fate.retained:
             self.lived.add(lived)
             observe(Metric.FRAME_LIVED, lived.total_seconds() * 1e3, **self._labels)
-        count(Metric.FRAMES_DESTROYED, deployment=self.spec.deployment, camera=self.spec.camera, fate=fate.kind)
+            count(Metric.FRAMES_DESTROYED, deployment=self.spec.deployment, camera=self.spec.camera, fate=fate.kind)
+        gauge(Metric.FRAMES_IN_FLIGHT, self.frames.in_flight, **self._labels)
         self._gone.set()
         told(fate)
 
@@ -208,7 +211,7 @@ class Visit:
         traceparent: str = "",
     ) -> None:
         """One frame. `picture` checks and wraps it (Rejected: it is refused with that reason). `answer` is told
-        exactly once what became of it, possibly before this returns.
+        exactly once, possibly before this returns.
 
         Raises instead, and the frame never entered: Rejected(CAMERA_CLOSED); Retryable while the ledger cannot
         be written.
@@ -242,7 +245,8 @@ class Visit:
 
 
 class _Once:
-    """Answers for a frame when it is gone or, if that is earlier, when what it left is sealed."""
+    """Answers for a frame when it is analysed, or gone without that. Nothing that comes later is told: when a frame
+    ends depends on whether there was a candidate in it."""
 
     __slots__ = ("_answer", "_arrival")
 
@@ -250,10 +254,10 @@ class _Once:
         self._answer: Answer | None = answer
         self._arrival = arrival
 
-    def __call__(self, fate: Fate) -> None:
+    def __call__(self, fate: Fate | None) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer(fate, self._arrival)
 
-    def sealed(self) -> None:
-        self(Fate("retained"))
+    def analysed(self) -> None:
+        self(None)

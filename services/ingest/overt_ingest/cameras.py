@@ -9,6 +9,7 @@ from datetime import datetime
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.runtime import Clock
+from overt.runtime.waiting import set_within
 from overt.telemetry import Metric, gauge, get_logger
 
 from overt_ingest.camera import Camera, Visit
@@ -25,6 +26,40 @@ _LONGEST_NAP_S = 1.0
 """The wall clock may be set while we sleep: the window is looked at again this often whatever happens."""
 
 
+class _Keeper:
+    """Keeps one camera open until it is let go of: a defect closes it, and it is opened again."""
+
+    def __init__(self, spec: CameraSpec, *, open_camera: Callable[[CameraSpec], Opening], clock: Clock) -> None:
+        self.spec = spec
+        self.opening = open_camera(spec)
+        self.task: asyncio.Task[None] | None = None
+        self._open_camera = open_camera
+        self._clock = clock
+        self._let_go = asyncio.Event()
+
+    def let_go(self) -> None:
+        """Its camera is closed, and not opened again. Idempotent."""
+        self._let_go.set()
+        self.opening.shut()
+
+    async def run(self) -> None:
+        pause = _AGAIN_FIRST_S
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self.opening.run()
+                return
+            # The outermost frame of a camera: what goes wrong in one must not touch the others.
+            except Exception as error:  # noqa: BLE001
+                log.error("camera_failed", error=error, deployment=self.spec.deployment, camera=self.spec.camera)
+            if self._clock.monotonic() - began > _STEADY_S:
+                pause = _AGAIN_FIRST_S
+            if await set_within(self._let_go, pause):
+                return
+            pause = min(_AGAIN_MOST_S, pause * 2)
+            self.opening = self._open_camera(self.spec)
+
+
 class Cameras:
     """All cameras of this process. Methods are for the event loop's thread."""
 
@@ -32,9 +67,7 @@ class Cameras:
         self._open_camera = open_camera
         self._clock = clock
         self._deployments: dict[str, Deployment] = {}
-        self._openings: dict[tuple[str, str], Opening] = {}
-        self._keepers: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._specs: dict[tuple[str, str], CameraSpec] = {}
+        self._keepers: dict[tuple[str, str], _Keeper] = {}
         self._news = asyncio.Event()
         self._stopping = False
         self.heard = asyncio.Event()
@@ -47,16 +80,16 @@ class Cameras:
         if not self.heard.is_set():
             raise Retryable("the deployments are not known yet")
         check_visit(self._deployments, deployment, camera, self._clock.now())
-        opening = self._openings.get((deployment, camera))
-        if self._stopping or (opening is not None and opening.camera.closing.is_set()):
+        keeper = self._keepers.get((deployment, camera))
+        if self._stopping or (keeper is not None and keeper.opening.camera.closing.is_set()):
             raise Rejected(Reason.CAMERA_CLOSED, "this camera is closing")
-        if opening is None or not opening.accepts:
+        if keeper is None or not keeper.opening.accepts:
             raise Retryable("this camera is about to open")
-        return opening.camera.visit()
+        return keeper.opening.camera.visit()
 
     def alive(self) -> list[Camera]:
         """Those that are opening, open or closing."""
-        return [opening.camera for opening in self._openings.values()]
+        return [keeper.opening.camera for keeper in self._keepers.values()]
 
     # What the deployments say
 
@@ -81,67 +114,42 @@ class Cameras:
         """Closes every camera in order, opens none any more, and returns when all are drained."""
         self._stopping = True
         self._news.set()
-        for opening in list(self._openings.values()):
-            opening.shut()
-        if keepers := list(self._keepers.values()):
-            await asyncio.wait(keepers)
+        for keeper in self._keepers.values():
+            keeper.let_go()
+        if running := [keeper.task for keeper in self._keepers.values() if keeper.task is not None]:
+            await asyncio.wait(running)
 
     def _reconcile(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
         want = {} if self._stopping else wanted(self._deployments.values(), now)
-        for key, spec in self._specs.items():
+        for key, keeper in self._keepers.items():
             # A camera that is described anew is another one: it is closed, and opened again when it is closed.
-            if want.get(key) != spec and (opening := self._openings.get(key)):
-                opening.shut()
+            if want.get(key) != keeper.spec:
+                keeper.let_go()
         for key, spec in want.items():
             if key not in self._keepers:
-                self._specs[key] = spec
-                name = f"camera {spec.deployment}/{spec.camera}"
-                self._keepers[key] = group.create_task(self._keep(key, spec), name=name)
+                self._keepers[key] = keeper = _Keeper(spec, open_camera=self._open_camera, clock=self._clock)
+                keeper.task = group.create_task(self._keep(key, keeper), name=f"camera {spec.deployment}/{spec.camera}")
         self._measure()
 
-    async def _keep(self, key: tuple[str, str], spec: CameraSpec) -> None:
-        """Keeps one camera open until it is shut: a defect closes it, and it is opened again."""
-        pause = _AGAIN_FIRST_S
+    async def _keep(self, key: tuple[str, str], keeper: _Keeper) -> None:
         try:
-            while self._still_wanted(key, spec):
-                opening = self._openings[key] = self._open_camera(spec)
-                began = self._clock.monotonic()
-                try:
-                    await opening.run()
-                    return
-                # The outermost frame of a camera: what goes wrong in one must not touch the others.
-                except Exception as error:  # noqa: BLE001
-                    log.error("camera_failed", error=error, deployment=spec.deployment, camera=spec.camera)
-                if self._clock.monotonic() - began > _STEADY_S:
-                    pause = _AGAIN_FIRST_S
-                await asyncio.sleep(pause)
-                pause = min(_AGAIN_MOST_S, pause * 2)
+            await keeper.run()
         finally:
-            self._openings.pop(key, None)
-            self._keepers.pop(key, None)
-            self._specs.pop(key, None)
+            del self._keepers[key]
             self._news.set()
-
-    def _still_wanted(self, key: tuple[str, str], spec: CameraSpec) -> bool:
-        now = self._clock.now()
-        return not self._stopping and wanted(self._deployments.values(), now).get(key) == spec
 
     async def _until_news(self) -> None:
         """A change of the deployments, or of what the clock makes of them."""
         now = self._clock.now()
         edge = next_change(self._deployments.values(), now)
         nap = _LONGEST_NAP_S if edge is None else min(_LONGEST_NAP_S, _seconds(now, edge))
-        try:
-            async with asyncio.timeout(nap):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+        await set_within(self._news, nap)
         self._news.clear()
 
     def _measure(self) -> None:
         for deployment in self._deployments:
-            count = sum(1 for key in self._openings if key[0] == deployment)
+            count = sum(1 for key in self._keepers if key[0] == deployment)
             gauge(Metric.CAMERAS_OPEN, count, deployment=deployment)
 
 

@@ -27,7 +27,7 @@ from overt_ingest.domain.sight import Senses
 from overt_ingest.domain.sighting import LONGEST, Exhibit
 from overt_ingest.domain.tracks import Track, Tracks
 from overt_ingest.ports import Detector, DetectStream, Finding, Outbox, Searcher, Studio
-from overt_ingest.sightings import Sightings
+from overt_ingest.sightings import SEEN_ALREADY, Sightings
 
 CUT_SHORT = Fate(FrameClass.EXPIRED, Reason.CAMERA_CLOSED)
 
@@ -114,11 +114,12 @@ class FrameLife:
         stream = self._detector.current
         if stream is None:
             return Fate(FrameClass.UNANALYSED, Reason.DETECT_AWAY)
+        settled = self._tracks.settled
         began = self._clock.monotonic()
         observe(Metric.FRAME_STALE, frame.arrival.lived(began).total_seconds() * 1e3, **self._labels)
         try:
             with span(SpanName.FRAME_ANALYSE):
-                analysis = await stream.analyse(frame, pending=self._tracks.pending, settled=self._tracks.settled)
+                analysis = await stream.analyse(frame, pending=self._tracks.pending, settled=settled)
         except Away as away:
             return Fate(FrameClass.UNANALYSED, away.reason)
         observe(Metric.FRAME_ANALYSED, (self._clock.monotonic() - began) * 1e3, **self._labels)
@@ -127,10 +128,13 @@ class FrameLife:
         self._tracks.observe(analysis.faces)
         with ExitStack() as held:
             shots = [(face, self._tracks[face.track]) for face in analysis.faces if face.is_shot]
-            shots = [(face, track) for face, track in shots if not track.settled]
-            for _, track in shots:
+            for face, track in shots:
                 held.enter_context(track.judging())
+                if face.track in settled:
+                    # detect knew, and sends a shot all the same: it is time to look again, or at somebody else.
+                    track.settled = False
             self._tracks.end(analysis.ended_tracks)
+            frame.on_analysed()
             analysed()
             judged = await _all([self._judge(frame, analysis, face, track, stream) for face, track in shots])
         return next((fate for fate in judged if fate is not None), _unremarkable(analysis))
@@ -173,7 +177,7 @@ class FrameLife:
             if verdict.decision is Decision.AGREED:
                 self._measure("confirm", before.deadline - LONGEST.total_seconds())
                 self.sightings.seal(before.take(), track, _finding(track, verdict, probes))
-                return Fate(FrameClass.NO_MATCH, Reason.SETTLED)
+                return SEEN_ALREADY
             before.probes = probes
             return None
 
@@ -203,7 +207,7 @@ class FrameLife:
         finally:
             track.wants_shot = False
         self._measure("develop", began)
-        exhibit = Exhibit(pictures, frame=frame.hold(), track=track.hold(), on_sealed=frame.on_sealed)
+        exhibit = Exhibit(pictures, frame=frame.hold(), track=track.hold())
         if agreed:
             self.sightings.seal(exhibit, track, _finding(track, verdict, [probe]))
         else:

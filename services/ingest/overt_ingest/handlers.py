@@ -33,7 +33,8 @@ MOST_UNREAD_RECEIPTS = 1000
 """A receipt has 30 bytes; a camera that does not read 40 s of them is not following the protocol."""
 
 LAST_RECEIPTS_S = 5.0
-"""How long a stream that has sent its last frame waits for the receipts: detect's deadline, a sighting, and some."""
+"""How long a stream that has sent its last frame waits for the receipts: detect's deadline, for the frame that it has
+and for the one that waits, and some."""
 
 _OUTCOMES = {
     FrameClass.SUPERSEDED: pb.Receipt.OUTCOME_SUPERSEDED,
@@ -148,7 +149,7 @@ class _Stay:
             raise Retryable("the receipts are not read")
         sequence, jpeg = frame.sequence, frame.jpeg
 
-        def answer(fate: Fate, arrival: Arrival) -> None:
+        def answer(fate: Fate | None, arrival: Arrival) -> None:
             self._owed -= 1
             self._receipts.put_nowait(receipt_of(sequence, fate, arrival, self._clock.monotonic()))
             self._news.set()
@@ -168,17 +169,16 @@ class _Stay:
         self.entered += 1
 
 
-def receipt_of(sequence: int, fate: Fate, arrival: Arrival, now: float) -> pb.Receipt:
-    """What a camera is told of its frame. Never more than that it was used: not whether anybody was in it."""
-    outcome = _OUTCOMES.get(FrameClass(fate.kind)) if not fate.retained else None
-    if fate.code == Reason.CAMERA_CLOSED:
-        outcome = pb.Receipt.OUTCOME_UNANALYSED
-    return pb.Receipt(
-        sequence=sequence,
-        outcome=outcome or pb.Receipt.OUTCOME_ACCEPTED,
-        reason=fate.code if outcome in (pb.Receipt.OUTCOME_REJECTED, pb.Receipt.OUTCOME_UNANALYSED) else "",
-        lived=to_duration(arrival.lived(now)),
-    )
+def receipt_of(sequence: int, fate: Fate | None, arrival: Arrival, now: float) -> pb.Receipt:
+    """What a camera is told of its frame: that it was analysed (None), or why it was not. Never whether anybody was in
+    it, nor whether that was somebody on the list."""
+    receipt = pb.Receipt(sequence=sequence, outcome=pb.Receipt.OUTCOME_ACCEPTED, lived=to_duration(arrival.lived(now)))
+    if fate is not None:
+        # One that the closing camera cut short has a class of its own in the books.
+        receipt.outcome = _OUTCOMES.get(FrameClass(fate.kind), pb.Receipt.OUTCOME_UNANALYSED)
+        if receipt.outcome != pb.Receipt.OUTCOME_SUPERSEDED:
+            receipt.reason = fate.code
+    return receipt
 
 
 def _value(metadata: Any, key: str) -> str:

@@ -28,7 +28,7 @@ class DetectLink(Detector, Protocol):
 
     async def run(self, changed: Callable[[], None], died: Callable[[str], None]) -> None:
         """Keeps a stream open until cancelled. `changed` after `current` changed; `died` with an epoch of detect
-        that ended without our doing."""
+        that ended without a word."""
         ...
 
 
@@ -85,6 +85,7 @@ class Opening:
         """Let nothing in any more and finish. Idempotent."""
         self.accepts = False
         self.camera.shut()
+        self._linked.set()
 
     async def run(self) -> None:
         """From the first receipt to the final one. However it ends, nothing of the camera is alive after it."""

@@ -28,6 +28,9 @@ log = get_logger(__name__)
 CHECKS_AT_ONCE = 2
 """Of one camera. A check asks detect about five pictures, and other frames wait for their analysis meanwhile."""
 
+SEEN_ALREADY = Fate(FrameClass.NO_MATCH, Reason.SETTLED)
+"""Nothing is kept of a frame whose person has the alert, by another frame."""
+
 _LOST_FRAME = Fate(FrameClass.EXPIRED, Reason.EVIDENCE_LOST)
 _LOST_TRACK = Fate(TrackClass.EXPIRED, Reason.EVIDENCE_LOST)
 
@@ -62,8 +65,13 @@ class Sightings:
 
     def seal(self, exhibit: Exhibit, track: Track, finding: Finding) -> None:
         """One alert for this track and entry, as soon as its pictures are checked. From here on the track is settled,
-        whatever becomes of the evidence. The exhibit is ours, or was already."""
+        whatever becomes of the evidence. Of an entry that it has alerted for nothing more is kept. The exhibit is ours,
+        or was already."""
         track.settled = True
+        if finding.verdict.entry_id in track.alerts:
+            exhibit.close(SEEN_ALREADY)
+            return
+        track.alerts.add(finding.verdict.entry_id)
         self._beside.start(lambda: self._seal(exhibit, finding), step="seal", at_end=lambda: self._lose(exhibit))
         if exhibit not in self._checks and not exhibit.pictures.checked:
             self._begin_check(exhibit)

@@ -24,7 +24,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from overt.api.detect.v1 import detect_pb2 as pb
 from overt.api.detect.v1 import detect_pb2_grpc
 from overt.auth import TokenIssuer, generate_issuer_key
-from overt.errors import Rejected, Retryable
+from overt.errors import Rejected
 from overt.models import PreparedPack
 from overt.permissions import Role
 from overt.reasons import Reason
@@ -372,13 +372,15 @@ def test_nothing_personal_in_the_log_and_nothing_at_home(detect: _Detect) -> Non
         assert word not in log, word
 
 
-async def test_it_stops_cleanly_with_a_stream_open(ingest: detect_pb2_grpc.DetectStub, detect: _Detect) -> None:
+async def test_it_stops_cleanly_and_tells_every_stream_so(ingest: detect_pb2_grpc.DetectStub, detect: _Detect) -> None:
     """The last test of this module: it ends the process."""
-    stream = await _Stream(ingest).open()
-    await stream.send(jpeg=_jpeg(faces.astronaut()))
+    busy, idle = await _Stream(ingest).open("busy"), await _Stream(ingest).open("idle")
+    await busy.send(jpeg=_jpeg(faces.astronaut()))
     detect.process.send_signal(signal.SIGTERM)
-    error = await _end_of(stream)
-    assert isinstance(to_overt_error(error), Retryable)
+    for error in (await _end_of(busy), await _end_of(idle)):
+        told = to_overt_error(error)
+        assert isinstance(told, Rejected)
+        assert told.reason is Reason.DETECT_AWAY
     assert await asyncio.to_thread(detect.process.wait, 15) == 0
     assert not (detect.folder / "detect.sock").exists()
 

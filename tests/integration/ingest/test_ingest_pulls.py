@@ -109,7 +109,7 @@ async def test_a_wrong_password_and_a_dead_address_are_told_without_the_url(
 
 
 @asynccontextmanager
-async def _sent_once(head: bytes, pieces: list[bytes], *, every: float = 0.04) -> AsyncIterator[str]:
+async def _sent_once(head: bytes, pieces: list[bytes], *, silent_before: int = -1) -> AsyncIterator[str]:
     """The address of a camera that sends these at its own pace, once, and then nothing more to anybody."""
     left = list(pieces)
 
@@ -119,9 +119,11 @@ async def _sent_once(head: bytes, pieces: list[bytes], *, every: float = 0.04) -
             if left:
                 writer.write(b"HTTP/1.0 200 OK\r\n" + head + b"\r\n")
             while left:
+                if len(left) == len(pieces) - silent_before:
+                    await asyncio.sleep(1.0)
                 writer.write(left.pop(0))
                 await writer.drain()
-                await asyncio.sleep(every)
+                await asyncio.sleep(0.04)
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
@@ -175,6 +177,18 @@ async def test_what_nobody_would_look_at_is_not_decoded_and_every_packet_is_in_t
     assert account.frames.of("rejected") == 0
 
 
+async def test_what_a_decoder_held_back_for_too_long_is_not_shown_to_anybody(tmp_path: Path) -> None:
+    pieces = transport_stream(encoded(moving(60), bf="3", g="60"))
+    async with site(tmp_path) as (ingest, buses), _sent_once(_TS, pieces, silent_before=30) as url:
+        await ingest.activate(buses.gateway, cameras=_pulled(url))
+        await ingest.sight(pb.CameraStatus.SIGHT_BLIND, reason="source_lost")
+        assert await ingest.stop() == 0
+        (account,) = await ingest.accounts(buses.gateway)
+    assert account.conserved()
+    assert account.frames.entered == 60
+    assert 1 <= account.frames.reasons["superseded/not_decoded"] <= 4, "two or three are held back"
+
+
 async def test_a_camera_that_changes_its_resolution_goes_on(tmp_path: Path) -> None:
     small, large = encoded(moving(30, 320, 240), bf="2"), encoded(moving(30, 640, 480), tune="zerolatency")
     for packet in large:
@@ -202,6 +216,18 @@ async def test_a_camera_that_speaks_http_is_pulled(tmp_path: Path) -> None:
         await until(lambda: len(ingest.detect.frames) >= 10)
         assert {(f.kind, f.width, f.height) for f in ingest.detect.frames} == {("raw", 320, 240)}
         assert await ingest.stop() == 0
+
+
+async def test_a_camera_whose_pictures_are_too_large_is_blind_and_says_why(tmp_path: Path) -> None:
+    huge = jpeg(5120, 4096)
+    async with http_camera(lambda number: huge) as url, site(tmp_path) as (ingest, buses):
+        await ingest.activate(buses.gateway, cameras=_pulled(url))
+        await ingest.sight(pb.CameraStatus.SIGHT_BLIND, reason="picture_too_large")
+        assert await ingest.stop() == 0
+        (account,) = await ingest.accounts(buses.gateway)
+    assert account.conserved()
+    assert account.frames.entered == account.frames.reasons["rejected/picture_too_large"] > 0
+    assert ingest.detect.frames == []
 
 
 async def test_a_camera_that_speaks_tls_has_to_show_whose_it_is(tmp_path: Path) -> None:

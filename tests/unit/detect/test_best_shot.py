@@ -23,10 +23,11 @@ def shots() -> BestShots:
         (0.2, 1.0, False, False),
         (0.2 * BETTER_BY - 0.001, 1.0, False, False),
         (0.2 * BETTER_BY + 0.001, 1.0, False, True),
-        (0.9, SHOTS_APART_S - 0.01, False, False),
+        (0.9, SHOTS_APART_S - 0.02, False, False),
         (0.9, SHOTS_APART_S + 0.01, False, True),
         (0.05, SHOTS_APART_S + 0.01, True, True),
-        (0.05, SHOTS_APART_S - 0.01, True, False),
+        (0.05, SHOTS_APART_S - 0.005, True, True),
+        (0.05, SHOTS_APART_S - 0.02, True, False),
     ],
 )
 def test_a_later_shot(shots: BestShots, rank: float, after: float, pending: bool, taken: bool) -> None:

@@ -114,7 +114,7 @@ class World:
     verdicts: list[tuple[str, int]]
     studio: list[int] = field(default_factory=list)
     pictures: list[FakePicture] = field(default_factory=list)
-    receipts: list[Fate] = field(default_factory=list)
+    receipts: list[Fate | None] = field(default_factory=list)
     streams: int = 1
     ended: set[tuple[int, int]] = field(default_factory=set)
     """Stream and track: detect never speaks of them again."""
@@ -222,7 +222,7 @@ async def play(world: World, steps: Sequence[object], ending: str, spin_at_end: 
         world.sequence += 0 if fault == "sequence" and world.sequence else 1
         late = timedelta(seconds=30) if fault == "clock" else timedelta(milliseconds=20)
 
-        def answered(fate: Fate, arrival: Arrival) -> None:
+        def answered(fate: Fate | None, arrival: Arrival) -> None:
             world.receipts.append(fate)
 
         visit.admit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -9,6 +10,8 @@ from typing import Any
 
 import av
 import pytest
+from overt.errors import Rejected
+from overt.reasons import Reason
 from overt_ingest.adapters.backlog import Arrived
 from overt_ingest.adapters.decoding import MOST_DELAY, Decoder
 from support.videos import encoded, moving
@@ -30,6 +33,7 @@ class Screen:
         self.sizes: list[tuple[int, int]] = []
         self.lost: list[int] = []
         self.damaged: list[int] = []
+        self.reasons: set[Reason] = set()
         self.held = 0
 
     def send(self, packets: Packets) -> None:
@@ -38,8 +42,9 @@ class Screen:
             self.sent += 1
             try:
                 self._note(self.decoder.decode(arrived))
-            except av.error.InvalidDataError:
+            except Rejected as rejected:
                 self.damaged.append(self.sent - 1)
+                self.reasons.add(rejected.reason)
             self._note_lost()
 
     def end(self) -> None:
@@ -52,7 +57,8 @@ class Screen:
     def _note(self, pictures: Any) -> None:
         for shown in pictures:
             self.shown.append(self._number(shown.captured_at))
-            self.sizes.append((shown.frame.width, shown.frame.height))
+            picture = shown.take()
+            self.sizes.append((picture.width, picture.height))
 
     def _note_lost(self) -> None:
         self.lost += [self._number(captured_at) for captured_at in self.decoder.lost()]
@@ -118,6 +124,7 @@ def test_a_damaged_packet_is_refused_and_the_next_key_frame_mends_the_picture() 
     screen.send([*packets[:11], broken, *packets[12:]])
     screen.end()
     assert set(screen.damaged) | set(screen.lost) == {11}
+    assert screen.reasons <= {Reason.NOT_A_PICTURE}
     assert set(range(20, 40)) <= set(screen.shown)
 
 
@@ -131,6 +138,36 @@ def test_a_camera_that_changes_its_resolution_goes_on(options: dict[str, str]) -
     screen.end()
     assert screen.sizes == [(320, 240)] * 10 + [(640, 480)] * 10
     assert screen.lost == []
+
+
+@pytest.mark.parametrize(("codec", "pixel_format"), [("h264", "yuv420p"), ("hevc", "yuv420p"), ("mjpeg", "yuvj420p")])
+def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded_and_the_next_one_is_shown(
+    codec: str, pixel_format: str
+) -> None:
+    encoder = {"h264": "libx264", "hevc": "libx265"}.get(codec, codec)
+    options = {"h264": {"preset": "ultrafast", "tune": "zerolatency"}}.get(codec, {})
+    if codec == "hevc":
+        options = {"preset": "ultrafast", "tune": "zerolatency", "x265-params": "log-level=none"}
+    how: dict[str, Any] = {"codec": encoder, "pixel_format": pixel_format, **options}
+    small, large = encoded(moving(2), **how), encoded(moving(2, 5120, 4096), **how)
+    screen = Screen(codec)
+    screen.send([*small, *large, *small])
+    screen.end()
+    assert screen.sizes == [(320, 240)] * 4
+    assert screen.damaged == [2, 3]
+    assert screen.reasons == {Reason.PICTURE_TOO_LARGE}
+
+
+@pytest.mark.parametrize("options", [{"tune": "zerolatency"}, {"bf": "3"}])
+def test_whoever_takes_a_picture_has_the_only_reference(options: dict[str, str]) -> None:
+    """Also while the decoder has others in its hands, or waits for a source that is silent."""
+    screen, taken = Screen(), 0
+    for packet in encoded(moving(10), **options):
+        for shown in screen.decoder.decode(Arrived(packet, BEGIN, 0.0)):
+            picture = shown.take()
+            assert sys.getrefcount(picture) == 2, "ours, and that of the call"
+            taken += 1
+    assert taken
 
 
 def test_timestamps_that_begin_again_lose_nothing() -> None:

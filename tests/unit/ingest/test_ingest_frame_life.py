@@ -8,13 +8,19 @@ from datetime import timedelta
 import pytest
 from overt.errors import Rejected
 from overt.reasons import Reason
-from overt_ingest.domain.faces import Analysis, Away, Box, Decision, FoundFace
+from overt.telemetry import Metric
+from overt.testing.telemetry import recorded_telemetry
+from overt.testing.virtual_time import run_virtually
+from overt_ingest.domain.books import FRAME_ORDER, Fate
+from overt_ingest.domain.faces import Analysis, Away, Box, Decision, FoundFace, Verdict
 from overt_ingest.domain.sight import Sight
 from overt_ingest.domain.sighting import MOST_SIGHTINGS
 from overt_ingest.testing import FakePicture
 from support.camera_world import NOBODY, Set, scene, shot
 
 pytestmark = pytest.mark.unit
+
+_SETTLED = Analysis([FoundFace(1, Box(0, 0, 10, 10), refused="settled")])
 
 
 @scene
@@ -45,7 +51,7 @@ async def test_no_match_is_gone_at_once_with_its_frame() -> None:
 
 @scene
 async def test_two_agreeing_shots_make_one_alert_and_settle_the_track() -> None:
-    world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.PENDING, Decision.AGREED])
+    world = Set(analyses=[*[Analysis([shot(1)])] * 2, _SETTLED], verdicts=[Decision.PENDING, Decision.AGREED])
     async with world.camera() as opening:
         await world.push(4)
         assert opening.camera.tracks.faces_seen == 1
@@ -58,7 +64,96 @@ async def test_two_agreeing_shots_make_one_alert_and_settle_the_track() -> None:
     assert world.tracks.retained == 1
     (finding,) = world.parts.darkroom.findings
     assert finding.last_captured_at - finding.first_captured_at == timedelta(seconds=0.04)
-    assert dict(world.receipts)[1].retained
+    assert world.receipts == [(number, None) for number in range(1, 5)]
+
+
+async def _receipt_of_the_first_frame(
+    analysis: Analysis, verdicts: list[Decision | Away], *, searched: int, kept: int
+) -> tuple[Fate | None, float]:
+    """Of two frames, and how long after it came; everything after the analysis is slow."""
+    world = Set(analyses=[analysis, NOBODY], verdicts=verdicts, detect_takes=0.02, match_takes=0.05)
+
+    async def slow(step: str) -> None:
+        await asyncio.sleep(0.1)
+
+    async with world.camera():
+        world.parts.darkroom.before_each = slow
+        began = world.clock.monotonic()
+        await world.push(2, every=0.5)
+    assert len(world.parts.matcher.probes) == searched
+    assert world.frames.retained + world.frames.of("expired") == kept
+    return dict(world.receipts)[1], world.receipt_at[1] - began
+
+
+@scene
+async def test_a_receipt_tells_neither_by_its_word_nor_by_its_time_who_was_in_the_frame() -> None:
+    one = Analysis([shot(1)])
+    told = [
+        await _receipt_of_the_first_frame(NOBODY, [Decision.NO_MATCH], searched=0, kept=0),
+        await _receipt_of_the_first_frame(one, [Decision.NO_MATCH], searched=1, kept=0),
+        await _receipt_of_the_first_frame(one, [Decision.PENDING], searched=1, kept=1),
+        await _receipt_of_the_first_frame(one, [Decision.AGREED], searched=1, kept=1),
+        await _receipt_of_the_first_frame(one, [Away(Reason.MATCH_AWAY)], searched=1, kept=0),
+    ]
+    assert told == [(None, pytest.approx(0.02))] * 5
+
+
+# A refresh: detect sends another shot of a track that it was told is settled
+
+
+@scene
+async def test_a_settled_track_that_turns_out_to_be_somebody_else_is_found_too() -> None:
+    somebody_else = Verdict(Decision.AGREED, entry_id="other", agreeing=[0, 1])
+    world = Set(
+        analyses=[*[Analysis([shot(1)])] * 2, _SETTLED, *[Analysis([shot(1)])] * 2, _SETTLED],
+        verdicts=[Decision.PENDING, Decision.AGREED, Decision.PENDING, somebody_else],
+    )
+    async with world.camera() as opening:
+        await world.push(6)
+        assert opening.camera.tracks.faces_seen == 1
+    assert [(pending, settled) for _, pending, settled in world.asked] == [
+        ([], []),
+        ([1], []),
+        ([], [1]),
+        ([], [1]),
+        ([1], []),
+        ([], [1]),
+    ]
+    assert world.parts.matcher.probes == [1, 2, 1, 2]
+    assert world.parts.outbox.stored == ["stream1-1/entry", "stream1-1/other"]
+    assert (world.frames.retained, world.tracks.retained, world.tracks.entered) == (2, 1, 1)
+
+
+@scene
+async def test_of_somebody_who_is_seen_again_by_a_refresh_nothing_more_is_kept() -> None:
+    world = Set(
+        analyses=[*[Analysis([shot(1)])] * 4, _SETTLED],
+        verdicts=[Decision.PENDING, Decision.AGREED, Decision.PENDING, Decision.AGREED],
+    )
+    async with world.camera() as opening:
+        await world.push(5)
+        assert opening.camera.frames.in_flight == 0
+        assert world.asked[-1] == (5, [], [1])
+    assert world.parts.outbox.stored == ["stream1-1/entry"]
+    assert (world.frames.retained, world.tracks.retained) == (1, 1)
+    assert world.frames.reasons == {"no_match/settled": 3}
+
+
+@pytest.mark.parametrize("verdict", [Decision.NO_MATCH, Decision.PENDING, Reason.MATCH_AWAY])
+def test_a_refresh_without_an_agreement_leaves_the_track_its_alert_and_open(verdict: Decision | Reason) -> None:
+    async def play() -> None:
+        said = Away(verdict) if isinstance(verdict, Reason) else verdict
+        world = Set(
+            analyses=[*[Analysis([shot(1)])] * 3, _SETTLED],
+            verdicts=[Decision.PENDING, Decision.AGREED, said, Decision.NO_MATCH],
+        )
+        async with world.camera():
+            await world.push(4)
+            assert world.asked[-1] == (4, [] if verdict is Decision.NO_MATCH else [1], [])
+            await asyncio.sleep(1)
+        assert (world.frames.retained, world.tracks.retained, world.tracks.destroyed) == (1, 1, {})
+
+    run_virtually(play())
 
 
 @scene
@@ -191,8 +286,7 @@ async def test_lost_evidence_is_counted_on_both_sides() -> None:
     async with world.camera() as opening:
         world.parts.outbox.deliver_at_once = False
         await world.push(4)
-        assert dict(world.receipts)[2].retained, "a receipt does not wait for the delivery"
-        assert opening.camera.frames.in_flight == 1, "the books do"
+        assert opening.camera.frames.in_flight == 1, "the books wait for the delivery"
         world.parts.outbox.lose()
     assert world.frames.reasons["expired/evidence_lost"] == 1
     assert world.tracks.reasons == {"expired/evidence_lost": 1}
@@ -219,6 +313,23 @@ async def test_a_hanging_detect_does_not_keep_a_camera_from_closing() -> None:
         began = world.clock.monotonic()
     assert world.clock.monotonic() - began < 3
     assert world.frames.reasons == {"expired/camera_closed": 1}
+
+
+@scene
+async def test_metrics_tell_what_the_books_tell() -> None:
+    world = Set(
+        analyses=[Analysis([shot(1)]), Analysis([shot(1)]), NOBODY], verdicts=[Decision.PENDING, Decision.AGREED]
+    )
+    names = {"deployment": "dep", "camera": "cam"}
+    with recorded_telemetry() as told:
+        async with world.camera():
+            await world.push(1)
+            assert told.value(Metric.FRAMES_IN_FLIGHT, **names) == 1, "its sighting waits"
+            await world.push(2)
+            assert told.value(Metric.FRAMES_IN_FLIGHT, **names) == 0
+        assert told.value(Metric.FRAMES_IN, **names) == 3
+        counted = {fate: told.value(Metric.FRAMES_DESTROYED, fate=fate, **names) for fate in FRAME_ORDER}
+    assert {fate: n for fate, n in counted.items() if n} == world.frames.destroyed == {"no_match": 1, "no_face": 1}
 
 
 @scene

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import av
 import cv2
@@ -18,8 +20,9 @@ from overt.api.alerts.v1 import alerts_pb2
 from overt.crypto import sealing
 from overt.errors import Rejected
 from overt.ids import alert_id
+from overt.pictures import LONGEST_SIDE_PX, MOST_BYTES, SHORTEST_SIDE_PX
 from overt.reasons import Reason
-from overt_ingest.adapters.checking import check
+from overt_ingest.adapters.checking import check, sheets_of
 from overt_ingest.adapters.masking import (
     MARGIN,
     MOST_CROP_BYTES,
@@ -27,11 +30,13 @@ from overt_ingest.adapters.masking import (
     SCENE_SIDE_PX,
     develop,
     mask,
+    mask_all,
+    mask_more,
     masked_scene,
+    shrink,
 )
 from overt_ingest.adapters.pixels import JpegPicture, pulled_picture, pushed_picture, wire_picture
 from overt_ingest.adapters.studio import MOST_EVIDENCE_BYTES, SealingStudio
-from overt_ingest.domain.admission import LONGEST_SIDE_PX, MOST_BYTES, SHORTEST_SIDE_PX
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Away, Box, Decision, FoundFace, Verdict
 from overt_ingest.domain.sighting import Pictures
@@ -203,6 +208,42 @@ async def test_every_sheet_fits_into_a_question(size: tuple[int, int]) -> None:
         assert sheet.nbytes <= MOST_BYTES
         assert max(sheet.shape) <= LONGEST_SIDE_PX
         assert min(sheet.shape[:2]) >= SHORTEST_SIDE_PX
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda made: develop(noise(2700, 1500), alerted=Box(900, 500, 520, 550), others=[Box(1300, 300, 90, 90)]),
+        lambda made: mask_more(made, in_scene=[Box(10, 10, 50, 50)], in_crop=[Box(0, 0, 9, 9)]),
+        lambda made: mask_all(made),
+        lambda made: shrink(made, len(made.scene) // 3),
+        lambda made: shrink(made, 100),
+        lambda made: sheets_of(made),
+    ],
+    ids=["develop", "mask_more", "mask_all", "shrink", "shrink in vain", "sheets"],
+)
+def test_every_picture_that_is_made_on_the_way_is_overwritten(
+    work: Callable[[Pictures], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, met = _pictures(), list[Any]()
+
+    def noted(module: Any, name: str, picture_of: Callable[[Any, Any], Any]) -> None:
+        real = getattr(module, name)
+
+        def noting(first: Any, *args: Any, **kwargs: Any) -> Any:
+            given = real(first, *args, **kwargs)
+            met.append(picture_of(first, given))
+            return given
+
+        monkeypatch.setattr(module, name, noting)
+
+    noted(cv2, "resize", lambda first, given: given)
+    noted(simplejpeg, "decode_jpeg", lambda first, given: given)
+    noted(simplejpeg, "encode_jpeg", lambda first, given: first)
+    with suppress(Rejected):
+        work(pictures)
+    assert len(met) > 1
+    assert not any(picture.any() for picture in met)
 
 
 # Evidence

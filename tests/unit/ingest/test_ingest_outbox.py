@@ -26,13 +26,16 @@ class Bus:
     def __init__(self, *troubles: Exception) -> None:
         self.troubles = list(troubles)
         self.away = False
+        self.refusing = ""
+        """A deployment whose stream takes nothing now."""
+        self.append_takes = 0.001
         self.stored: list[tuple[str, str, str]] = []
 
     async def append(
         self, subject: str, payload: Any, *, message_id: str | None = None, timeout: timedelta = timedelta(seconds=5)
     ) -> int:
-        await asyncio.sleep(0.001)
-        if self.away:
+        await asyncio.sleep(self.append_takes)
+        if self.away or (self.refusing and f".{self.refusing}." in subject):
             raise Retryable("away")
         if self.troubles:
             raise self.troubles.pop(0)
@@ -46,12 +49,12 @@ class Stage:
         self.frames, self.tracks = OpenBook(FRAME_ORDER), OpenBook(TRACK_ORDER)
         self.outbox = BusOutbox(bus, clock=LoopClock())  # type: ignore[arg-type]  # of the bus only `append` is used
 
-    def post(self, name: str, size: int = 100) -> None:
+    def post(self, name: str, size: int = 100, *, deployment: str = "dep") -> None:
         exhibit = Exhibit(
             Pictures(b"c", b"s", Box(0, 0, 1, 1), Box(0, 0, 1, 1)), frame=self.frames.enter(), track=self.tracks.enter()
         )
         exhibit.sealed()
-        self.outbox.post(SealedEvidence(name, f"{name}/t", "dep", "cam", bytes(size)), exhibit)
+        self.outbox.post(SealedEvidence(name, f"{name}/t", deployment, "cam", bytes(size)), exhibit)
 
     def told(self) -> tuple[int, int, int]:
         """Retained, lost, waiting."""
@@ -93,6 +96,41 @@ def test_after_a_minute_it_is_lost_and_later_evidence_still_arrives() -> None:
         bus.away = False
         await asyncio.sleep(3)
         assert stage.told() == (1, 1, 0)
+        running.cancel()
+
+    run_virtually(play())
+
+
+def test_a_deployment_whose_stream_refuses_does_not_hold_up_another() -> None:
+    async def play() -> None:
+        bus = Bus()
+        bus.refusing = "full"
+        stage = Stage(bus)
+        running = asyncio.create_task(stage.outbox.run())
+        stage.post("a", deployment="full")
+        stage.post("b")
+        await asyncio.sleep(0.01)
+        stage.post("c", deployment="full")
+        stage.post("d")
+        await asyncio.sleep(0.01)
+        assert [alert for _, alert, _ in bus.stored] == ["b", "d"]
+        bus.refusing = ""
+        await asyncio.sleep(3)
+        assert [alert for _, alert, _ in bus.stored] == ["b", "d", "a", "c"]
+        running.cancel()
+
+    run_virtually(play())
+
+
+def test_a_slow_refusal_does_not_stretch_the_minute() -> None:
+    async def play() -> None:
+        bus = Bus()
+        bus.away, bus.append_takes = True, 4.9
+        stage = Stage(bus)
+        running = asyncio.create_task(stage.outbox.run())
+        stage.post("a")
+        await asyncio.sleep(LONGEST_WAIT_S + 0.01)
+        assert stage.told() == (0, 1, 0)
         running.cancel()
 
     run_virtually(play())

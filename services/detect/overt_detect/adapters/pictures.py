@@ -8,13 +8,11 @@ import cv2
 import numpy as np
 import simplejpeg
 from overt.errors import Rejected
+from overt.pictures import MOST_BYTES, check_size
 from overt.reasons import Reason
 
 from overt_detect.ports import Picture
 
-SMALLEST_SIDE = 64
-LARGEST_SIDE = 4096
-LARGEST_REFERENCE_BYTES = 8 * 1024 * 1024
 REFERENCE_SIDE = 320
 _REFERENCE_QUALITY = 90
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -47,7 +45,7 @@ def take_raw(width: int, height: int, bgr: bytes) -> Picture:
 
 def decode_reference(data: bytes) -> Picture:
     """JPEG or PNG, turned upright if it says how it was held."""
-    if len(data) > LARGEST_REFERENCE_BYTES:
+    if len(data) > MOST_BYTES:
         raise Rejected(Reason.MESSAGE_TOO_LARGE, "a reference picture has at most 8 MB")
     if data.startswith(_PNG):
         _check_png(data)
@@ -116,11 +114,3 @@ def _check_png(data: bytes) -> None:
             return
         at += 12 + length
     raise Rejected(Reason.TRUNCATED, "the PNG is cut off")
-
-
-def check_size(width: int, height: int) -> None:
-    """Rejected for sides out of bounds."""
-    if min(width, height) < SMALLEST_SIDE:
-        raise Rejected(Reason.PICTURE_TOO_SMALL, f"each side has at least {SMALLEST_SIDE} pixels")
-    if max(width, height) > LARGEST_SIDE:
-        raise Rejected(Reason.PICTURE_TOO_LARGE, f"each side has at most {LARGEST_SIDE} pixels")

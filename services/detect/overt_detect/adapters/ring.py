@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from overt.errors import Rejected, Retryable
+from overt.pictures import check_size
 from overt.reasons import Reason
 from overt.ring import RingView
 
-from overt_detect.adapters.pictures import check_size
 from overt_detect.adapters.pixels import I420Pixels
 from overt_detect.ports import Pixels
 

@@ -10,10 +10,13 @@ from overt.reasons import Reason
 SHOTS_APART_S = 0.12
 """Two shots closer in time are nearly the same picture: their agreeing would prove little."""
 
+JITTER_S = 0.01
+"""The capture of a pulled frame is its packet's arrival, which comes some milliseconds early or late. At 25 frames/s
+every other third frame would otherwise be too early, and the next one is 40 ms later."""
+
 BETTER_BY = 1.1
 """A later shot costs a template and a search, so it has to be better by this factor of rank. From the poorest
 accepted face to the best one that makes about eight shots, which is what one search takes."""
-
 
 REFRESH_S = 10.0
 """After this long a track's next acceptable face is a shot whatever came before: the tracker may have gone over from
@@ -34,8 +37,8 @@ class BestShots:
 
     The first acceptable face of a track is a shot at once. After that: a face that is better by a margin; or,
     while the track is pending (it has a candidate that waits for another shot), any acceptable face; never one
-    within SHOTS_APART_S of the last. A settled track (it has its verdict) gets none. All of them get one again when
-    REFRESH_S have passed since their last.
+    within SHOTS_APART_S of the last, give or take JITTER_S. A settled track (it has its verdict) gets none. All of
+    them get one again when REFRESH_S have passed since their last.
     """
 
     def __init__(self) -> None:
@@ -57,7 +60,7 @@ class BestShots:
         last = self._last.get(track)
         if last is None or at - last.at >= REFRESH_S:
             return None
-        if at - last.at < SHOTS_APART_S:
+        if at - last.at < SHOTS_APART_S - JITTER_S:
             return Reason.NOT_BETTER
         return None if pending or rank >= last.best_rank * BETTER_BY else Reason.NOT_BETTER
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
+from overt.pictures import SHORTEST_SIDE_PX
 from overt.telemetry import get_logger
 
-from overt_ingest.adapters.masking import BGR, decode, mask_all, mask_more, scaled
+from overt_ingest.adapters.masking import BGR, decode, mask_all, mask_more, overwriting, resized, scaled
 from overt_ingest.adapters.pixels import off_loop
-from overt_ingest.domain.admission import SHORTEST_SIDE_PX
 from overt_ingest.domain.faces import Away, Box
 from overt_ingest.domain.sighting import Pictures
 from overt_ingest.ports import FaceFinder
@@ -81,32 +81,41 @@ class Sheet:
 async def check(pictures: Pictures, finder: FaceFinder) -> Pictures:
     """The same pictures, in which the detector finds the alerted face and no other."""
     for _ in range(ROUNDS):
-        sheets = await off_loop(sheets_of, pictures)
         try:
-            found = await finder.find([sheet.picture for sheet in sheets])
+            in_scene, in_crop = await _found(pictures, finder)
         except Away as away:
             log.warning("masking_unchecked", reason=away.reason)
             break
-        finally:
-            for sheet in sheets:
-                sheet.picture.fill(0)
-        in_each = [sheet.sort(boxes) for sheet, boxes in zip(sheets, found, strict=True)]
-        strangers = others([box for in_scene, _ in in_each for box in in_scene], pictures.face)
-        strangers_in_crop = others([box for _, in_crop in in_each for box in in_crop], pictures.face_in_crop)
+        strangers, strangers_in_crop = others(in_scene, pictures.face), others(in_crop, pictures.face_in_crop)
         if not strangers and not strangers_in_crop:
             return replace(pictures, checked=True)
         pictures = await off_loop(mask_more, pictures, in_scene=strangers, in_crop=strangers_in_crop)
     return replace(await off_loop(mask_all, pictures), checked=True)
 
 
+async def _found(pictures: Pictures, finder: FaceFinder) -> tuple[list[Box], list[Box]]:
+    """Every face in the scene, and in the crop. Away."""
+    sheets: list[Sheet] = []
+    try:
+        await off_loop(lambda: sheets.extend(sheets_of(pictures)))
+        found = await finder.find([sheet.picture for sheet in sheets])
+    finally:
+        for sheet in sheets:
+            sheet.picture.fill(0)
+    in_each = [sheet.sort(boxes) for sheet, boxes in zip(sheets, found, strict=True)]
+    return [box for in_scene, _ in in_each for box in in_scene], [box for _, in_crop in in_each for box in in_crop]
+
+
+@overwriting
 def sheets_of(pictures: Pictures) -> list[Sheet]:
-    """The scene and the crop as they are kept; and, unless it is small, the scene made smaller. Blocks."""
+    """The scene and the crop as they are kept; and, unless it is small, the scene made smaller. The sheets are the
+    caller's to overwrite. Blocks."""
     scene, crop = decode(pictures.scene), decode(pictures.crop)
     height, width = scene.shape[:2]
     if max(height, width) <= SCALED_FROM_PX:
         return [_sheet([[(scene, 1.0)], [(crop, None)]])]
     sizes = [(max(1, round(width * scale)), max(1, round(height * scale))) for scale in SCALES]
-    large, small = (np.asarray(cv2.resize(scene, size, interpolation=cv2.INTER_AREA), np.uint8) for size in sizes)
+    large, small = (resized(scene, size, cv2.INTER_AREA) for size in sizes)
     return [_sheet([[(scene, 1.0)]]), _sheet([[(large, SCALES[0])], [(small, SCALES[1]), (crop, None)]])]
 
 

@@ -11,11 +11,11 @@ import grpc.aio
 from overt.api.detect.v1 import detect_pb2 as pb
 from overt.api.detect.v1 import detect_pb2_grpc as pb_grpc
 from overt.api.types.v1 import types_pb2
-from overt.errors import OvertError, Retryable
+from overt.errors import OvertError, Rejected, Retryable
 from overt.ids import StreamId, new_stream_id
 from overt.reasons import Reason
 from overt.ring import Lease, RingDoor
-from overt.rpc import to_overt_error
+from overt.rpc import REASON_KEY, to_overt_error
 from overt.telemetry import Metric, current_traceparent, get_logger, observe
 from overt.wire import to_timestamp
 
@@ -109,8 +109,8 @@ class GrpcStream:
         """What its last ring was made for; 0 if it had none."""
         return self._ring.slot_bytes
 
-    async def until_broken(self) -> None:
-        """Returns when the peer ends the stream, or `analyse` gave it up."""
+    async def until_broken(self) -> bool:
+        """Returns when the peer ends the stream, or `analyse` gave it up. Whether detect said that it is stopping."""
         ended = asyncio.ensure_future(self._call.code())
         given_up = asyncio.ensure_future(self.broken.wait())
         try:
@@ -119,6 +119,7 @@ class GrpcStream:
             ended.cancel()
             given_up.cancel()
             self.end()
+        return (REASON_KEY, Reason.DETECT_AWAY) in tuple(await self._call.trailing_metadata())
 
     def end(self) -> None:
         """The call, its tracks and its ring. Idempotent."""
@@ -138,6 +139,7 @@ class DetectClient:
         self._slot_bytes = 0
         self._current: GrpcStream | None = None
         self._epoch = ""
+        self._ended_in_order = False
 
     @property
     def current(self) -> GrpcStream | None:
@@ -152,12 +154,13 @@ class DetectClient:
             try:
                 stream = await self._open()
             except OvertError as error:
+                self._ended_in_order |= isinstance(error, Rejected) and error.reason is Reason.DETECT_AWAY
                 log.warning("detect_away", error=error, **self._names)
                 changed()
                 await asyncio.sleep(pause)
                 pause = min(BACKOFF_MOST_S, pause * 2)
                 continue
-            if self._epoch and self._epoch != stream.epoch:
+            if self._epoch and self._epoch != stream.epoch and not self._ended_in_order:
                 died(self._epoch)
             self._epoch = stream.epoch
             self._current = stream
@@ -165,7 +168,7 @@ class DetectClient:
             log.info("detect_here", epoch=stream.epoch, **self._names)
             changed()
             try:
-                await stream.until_broken()
+                self._ended_in_order = await stream.until_broken()
             finally:
                 self._current = None
                 self._slot_bytes = stream.slot_bytes

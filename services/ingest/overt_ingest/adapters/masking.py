@@ -2,12 +2,17 @@
 
 Every other face that was found is replaced by one flat colour, with a margin of 35 % of its size on each side;
 where that reaches into the alerted face's own box, the box wins. The crop is cut from the masked scene.
+
+Only JPEGs leave this module. Every array that is made on the way to one is overwritten (`overwriting`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +23,9 @@ from overt.reasons import Reason
 
 from overt_ingest.domain.faces import Box
 from overt_ingest.domain.sighting import Pictures
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BGR = NDArray[np.uint8]
 
@@ -46,6 +54,33 @@ _BLEED_PX = 1
 further goes the block."""
 
 
+_made: ContextVar[list[BGR] | None] = ContextVar("made", default=None)
+
+
+def overwriting(work: Callable[P, T]) -> Callable[P, T]:
+    """Whatever pictures `work` makes on its way are overwritten when it returns or raises."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        made: list[BGR] = []
+        before = _made.set(made)
+        try:
+            return work(*args, **kwargs)
+        finally:
+            _made.reset(before)
+            for picture in made:
+                picture.fill(0)
+
+    return run
+
+
+def ours(picture: BGR) -> BGR:
+    """The same. It was made for the work at hand, and ends with it."""
+    if (made := _made.get()) is not None:
+        made.append(picture)
+    return picture
+
+
 @dataclass(frozen=True, slots=True)
 class _Pixels:
     """A rectangle inside a picture: rows top to bottom, columns left to right, ends not included."""
@@ -63,6 +98,7 @@ class _Pixels:
         return Box(box.x - self.left, box.y - self.top, box.width, box.height)
 
 
+@overwriting
 def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
     """Not yet checked. `bgr` is not changed, and nothing of it is kept but what the two JPEGs show. Rejected if the
     face is not in it, or if the pictures cannot be made small enough.
@@ -76,12 +112,8 @@ def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
         raise Rejected(Reason.BAD_MESSAGE, "a face outside of its picture")
     crop = mask(part.of(bgr), alerted=part.seen(alerted), others=[part.seen(other) for other in others])
     scene, scale = masked_scene(bgr, alerted=alerted, others=others)
-    try:
-        scene_jpeg, scene_scale = _fitting(scene, 1.0, MOST_SCENE_BYTES)
-        crop_jpeg, crop_scale = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
-    finally:
-        scene.fill(0)
-        crop.fill(0)
+    scene_jpeg, scene_scale = _fitting(scene, 1.0, MOST_SCENE_BYTES)
+    crop_jpeg, crop_scale = _fitting(crop, min(1.0, CROP_SIDE_PX / max(crop.shape[:2])), MOST_CROP_BYTES)
     return Pictures(crop_jpeg, scene_jpeg, scaled(alerted, scale * scene_scale), scaled(part.seen(alerted), crop_scale))
 
 
@@ -96,7 +128,7 @@ def masked_scene(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> tuple[BGR,
 
 def mask(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> BGR:
     """A copy in which every other face is one flat colour."""
-    masked = bgr.copy()
+    masked = ours(bgr.copy())
     _block_out(masked, alerted, others)
     return masked
 
@@ -105,7 +137,7 @@ def _block_out(picture: BGR, alerted: Box, others: Iterable[Box], bleed: int = 0
     """In place. `bleed`: how many pixels further."""
     height, width = picture.shape[:2]
     own = _around(alerted, 0.0, width, height).of(picture)
-    kept = own.copy()
+    kept = ours(own.copy())
     for other in others:
         block = _around(other, MARGIN, width, height, bleed).of(picture)
         if block.size:
@@ -114,15 +146,18 @@ def _block_out(picture: BGR, alerted: Box, others: Iterable[Box], bleed: int = 0
     own[:] = kept
 
 
+@overwriting
 def mask_more(pictures: Pictures, *, in_scene: Iterable[Box], in_crop: Iterable[Box]) -> Pictures:
     """The same pictures with more faces blocked out."""
-    scene = mask(decode(pictures.scene), alerted=pictures.face, others=in_scene)
-    crop = mask(decode(pictures.crop), alerted=pictures.face_in_crop, others=in_crop)
+    scene, crop = decode(pictures.scene), decode(pictures.crop)
+    _block_out(scene, pictures.face, in_scene)
+    _block_out(crop, pictures.face_in_crop, in_crop)
     scene_jpeg, scale = _fitting(scene, 1.0, MOST_SCENE_BYTES)
     crop_jpeg, crop_scale = _fitting(crop, 1.0, MOST_CROP_BYTES)
     return Pictures(crop_jpeg, scene_jpeg, scaled(pictures.face, scale), scaled(pictures.face_in_crop, crop_scale))
 
 
+@overwriting
 def mask_all(pictures: Pictures) -> Pictures:
     """Nothing is left but the alerted face and a little around it."""
     made = []
@@ -130,12 +165,13 @@ def mask_all(pictures: Pictures) -> Pictures:
         picture = decode(jpeg)
         height, width = picture.shape[:2]
         own = _around(face, LEAST_MARGIN, width, height)
-        flat = np.full_like(picture, 128)
+        flat = ours(np.full_like(picture, 128))
         own.of(flat)[:] = own.of(picture)
         made.append(bytes(simplejpeg.encode_jpeg(flat, _QUALITIES[0], "BGR", "420")))
     return Pictures(made[1], made[0], pictures.face, pictures.face_in_crop)
 
 
+@overwriting
 def shrink(pictures: Pictures, most_bytes: int) -> Pictures:
     """The same with a scene of at most `most_bytes`. Rejected(MESSAGE_TOO_LARGE) if nothing could be recognised."""
     jpeg, scale = _fitting(decode(pictures.scene), _SHRINK, most_bytes)
@@ -144,7 +180,7 @@ def shrink(pictures: Pictures, most_bytes: int) -> Pictures:
 
 def decode(jpeg: bytes) -> BGR:
     """One of our own."""
-    return np.asarray(simplejpeg.decode_jpeg(jpeg, "BGR"), dtype=np.uint8)
+    return ours(np.asarray(simplejpeg.decode_jpeg(jpeg, "BGR"), dtype=np.uint8))
 
 
 def scaled(box: Box, scale: float) -> Box:
@@ -168,19 +204,24 @@ def _scaled_down(picture: BGR, scale: float) -> BGR:
     height, width = picture.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size == (width, height):
-        return picture.copy()
+        return ours(picture.copy())
     smaller = picture
     while smaller.shape[1] >= 2 * size[0] and smaller.shape[0] >= 2 * size[1]:
         half = smaller.shape[1] // 2, smaller.shape[0] // 2
-        smaller = np.asarray(cv2.resize(smaller, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(smaller, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        smaller = resized(smaller, half, cv2.INTER_AREA)
+    return resized(smaller, size, cv2.INTER_LINEAR)
+
+
+def resized(picture: BGR, size: tuple[int, int], interpolation: int) -> BGR:
+    """A picture of its own, `size` being width and height."""
+    return ours(np.asarray(cv2.resize(picture, size, interpolation=interpolation), np.uint8))
 
 
 def _fitting(picture: BGR, scale: float, most_bytes: int) -> tuple[bytes, float]:
     """A JPEG of at most `most_bytes`, and the scale it ended up with: quality gives way first, then size."""
     height, width = picture.shape[:2]
     while True:
-        plain = np.ascontiguousarray(picture if scale == 1.0 else _scaled_down(picture, scale))
+        plain = picture if scale == 1.0 else _scaled_down(picture, scale)
         for quality in _QUALITIES:
             jpeg = bytes(simplejpeg.encode_jpeg(plain, quality, "BGR", "420"))
             if len(jpeg) <= most_bytes:

@@ -43,13 +43,16 @@ class _Parcel:
 
 
 class BusOutbox:
-    """Delivers in order, one after the other. One for all cameras."""
+    """One for all cameras. Delivers those of a deployment in order, one after the other; deployments do not wait for
+    one another: the stream of one may be full or gone, and the others' are not. The bound is for all of them together.
+    """
 
     def __init__(self, bus: Bus, *, clock: Clock) -> None:
         self._bus = bus
         self._clock = clock
         self._waiting: deque[_Parcel] = deque()
         self._bytes = 0
+        self._delivering: set[str] = set()
         self._posted = asyncio.Event()
 
     @property
@@ -69,20 +72,22 @@ class BusOutbox:
     async def run(self) -> None:
         """Delivers until cancelled; then what still waits is lost."""
         try:
-            while True:
-                await self._posted.wait()
-                self._posted.clear()
-                await self._deliver_all()
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._posted.wait()
+                    self._posted.clear()
+                    for deployment in {parcel.evidence.deployment for parcel in self._waiting} - self._delivering:
+                        self._delivering.add(deployment)
+                        group.create_task(self._deliver(deployment), name=f"{deployment} evidence")
         finally:
             while self._waiting:
                 self._lose(self._waiting[0])
 
-    async def _deliver_all(self) -> None:
+    async def _deliver(self, deployment: str) -> None:
+        """Until nothing of it waits."""
         pause = _AGAIN_FIRST_S
-        while self._waiting:
-            parcel = self._waiting[0]
-            left = parcel.posted_at + LONGEST_WAIT_S - self._clock.monotonic()
-            if left <= 0:
+        while parcel := next((p for p in self._waiting if p.evidence.deployment == deployment), None):
+            if (left := self._left(parcel)) <= 0:
                 self._lose(parcel)
                 continue
             try:
@@ -91,13 +96,17 @@ class BusOutbox:
             except Rejected as rejected:
                 log.error("evidence_refused", reason=rejected.reason, alert=parcel.evidence.alert_id)
                 self._lose(parcel)
-                continue
             except (Retryable, TimeoutError):
-                await asyncio.sleep(min(pause, max(left, 0)))
+                await asyncio.sleep(min(pause, max(self._left(parcel), 0)))
                 pause = min(_AGAIN_MOST_S, pause * 2)
-                continue
-            pause = _AGAIN_FIRST_S
-            self._stored(parcel)
+            else:
+                pause = _AGAIN_FIRST_S
+                self._stored(parcel)
+        self._delivering.discard(deployment)
+
+    def _left(self, parcel: _Parcel) -> float:
+        """Seconds until it has waited too long."""
+        return parcel.posted_at + LONGEST_WAIT_S - self._clock.monotonic()
 
     async def _send(self, evidence: SealedEvidence) -> None:
         message = pb.SealedEvidence(

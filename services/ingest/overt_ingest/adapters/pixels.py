@@ -10,9 +10,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from overt.errors import Rejected
+from overt.pictures import MOST_BYTES, check_size
 from overt.reasons import Reason
 
-from overt_ingest.domain.admission import MOST_BYTES, check_size
 from overt_ingest.domain.frame import Picture
 
 P = ParamSpec("P")
@@ -27,13 +27,17 @@ _FULL_RANGE = 2
 
 async def off_loop(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `work` in a thread. A caller that is cancelled meanwhile gets its cancellation when the thread is done:
-    until then it still has the pixels, so nobody may count them as destroyed."""
+    until then it still has the pixels, so nobody may count them as destroyed. What `work` raises is gone, with the
+    frames that it came through, as soon as its caller has dealt with it."""
     future = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args, **kwargs))
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         await asyncio.wait((future,))
         raise
+    finally:
+        # An error, its traceback, this frame and the future that has the error would keep one another alive.
+        del future
 
 
 class JpegPicture:
@@ -171,13 +175,13 @@ def pushed_picture(jpeg: bytes) -> JpegPicture:
         height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
     except ValueError:
         raise Rejected(Reason.NOT_A_JPEG, "the JPEG's header does not parse") from None
-    _check(width, height)
+    check_size(width, height)
     return JpegPicture(jpeg)
 
 
 def pulled_picture(frame: DecodedFrame) -> VideoPicture:
     """Rejected if its sides are out of bounds."""
-    _check(frame.width, frame.height)
+    check_size(frame.width, frame.height)
     return VideoPicture(frame)
 
 
@@ -190,8 +194,3 @@ def wire_picture(picture: Picture) -> tuple[bytes, None] | tuple[None, NDArray[n
     if bgr.nbytes <= MOST_BYTES:
         return None, bgr
     return bytes(simplejpeg.encode_jpeg(bgr, _TRAVEL_QUALITY, "BGR", "420")), None
-
-
-def _check(width: int, height: int) -> None:
-    if reason := check_size(width, height):
-        raise Rejected(reason, "a picture's sides have 64 to 4096 pixels")

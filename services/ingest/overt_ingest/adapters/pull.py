@@ -17,6 +17,7 @@ from overt.reasons import Reason
 from overt.runtime import Clock
 from overt.telemetry import get_logger
 
+from overt_ingest.adapters.decoding import MOST_PIXELS
 from overt_ingest.adapters.pulling import OPEN_TIMEOUT_S, Pulling
 from overt_ingest.camera import Visit
 from overt_ingest.domain.deployments import CameraSpec
@@ -93,6 +94,8 @@ def _options(url: str, authorities: Path | None) -> dict[str, str]:
     # Without these FFmpeg looks at the first second of a stream to guess its frame rate, and what it has looked at is
     # lost or comes a second late: with the first key frame, that is a blind camera up to the next one.
     options = {"protocol_whitelist": _PROTOCOLS, "fpsprobesize": "0", "analyzeduration": "1000000"}
+    # For this look, which may decode a picture; the decoder itself has a bound of its own.
+    options |= {"max_pixels": str(MOST_PIXELS)}
     if authorities is not None and _scheme(url) in ("rtsps", "https"):
         options |= {"tls_verify": "1", "ca_file": str(authorities)}
     microseconds = str(int(OPEN_TIMEOUT_S * 1_000_000))

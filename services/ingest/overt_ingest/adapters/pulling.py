@@ -51,11 +51,11 @@ class _Load:
     """What the event loop is to take over: at most one picture, and what came before it and is none."""
 
     dropped: list[datetime] = field(default_factory=list)
-    damaged: list[datetime] = field(default_factory=list)
+    refused: list[tuple[datetime, Reason]] = field(default_factory=list)
     shown: Shown | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.dropped or self.damaged or self.shown)
+        return bool(self.dropped or self.refused or self.shown)
 
 
 class Pulling:
@@ -159,6 +159,7 @@ class Pulling:
         finally:
             self._stop.set()
             self._backlog.clear()
+            decoder.begin_anew()  # the receiver, which may be stuck in the network, keeps FFmpeg's decoder alive
             self._tell(trouble or Trouble(Reason.SOURCE_LOST))
 
     def _decode_next(self, decoder: Decoder) -> Trouble | None:
@@ -194,8 +195,8 @@ class Pulling:
         decoder.skip(behind or following.late)
         try:
             pictures = decoder.decode(arrived)
-        except av.error.InvalidDataError:
-            load.damaged.append(arrived.captured_at)  # the next key frame mends it
+        except Rejected as rejected:
+            load.refused.append((arrived.captured_at, rejected.reason))  # the next key frame mends what is damaged
             return
         for shown in pictures:
             if following.late or self._clock.monotonic() - shown.at > STALE_S:
@@ -231,8 +232,8 @@ class Pulling:
 
     def _take(self, load: _Load) -> None:
         """In the event loop's thread."""
-        for captured_at in load.damaged:
-            self._visit.pass_over(captured_at=captured_at, reason=Reason.NOT_A_PICTURE)
+        for captured_at, reason in load.refused:
+            self._visit.pass_over(captured_at=captured_at, reason=reason)
         if load.dropped or load.shown:
             self._frame_at = self._loop.time()
         for captured_at in load.dropped:
@@ -241,5 +242,5 @@ class Pulling:
             self.sequence += 1
             self.got_frames = True
             self._visit.admit(
-                sequence=self.sequence, captured_at=shown.captured_at, picture=lambda: pulled_picture(shown.frame)
+                sequence=self.sequence, captured_at=shown.captured_at, picture=lambda: pulled_picture(shown.take())
             )

@@ -1,4 +1,4 @@
-"""What is refused at the door, before anything is decoded."""
+"""What is refused at the door for its time and place, whatever it shows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from overt.reasons import Reason
 MOST_SKEW = timedelta(seconds=10)
 """More than any network's delay and any sane clock's error; less than a recording played back."""
 
-SHORTEST_SIDE_PX = 64
-LONGEST_SIDE_PX = 4096
-MOST_BYTES = 8 * 1024 * 1024
-
 
 def check_time_and_order(
     *, captured_at: datetime | None, now: datetime, sequence: int, last_sequence: int | None
@@ -22,13 +18,4 @@ def check_time_and_order(
         return Reason.CLOCK
     if last_sequence is not None and sequence <= last_sequence:
         return Reason.SEQUENCE
-    return None
-
-
-def check_size(width: int, height: int) -> Reason | None:
-    """Why a picture of these sides is refused, or None."""
-    if min(width, height) < SHORTEST_SIDE_PX:
-        return Reason.PICTURE_TOO_SMALL
-    if max(width, height) > LONGEST_SIDE_PX:
-        return Reason.PICTURE_TOO_LARGE
     return None

@@ -73,7 +73,7 @@ class Arrival:
 class Frame:
     """Owns its picture. Whoever has the frame destroys it, in a `finally`."""
 
-    __slots__ = ("_hold", "_picture", "arrival", "on_sealed", "sequence", "traceparent")
+    __slots__ = ("_hold", "_picture", "arrival", "on_analysed", "sequence", "traceparent")
 
     def __init__(
         self,
@@ -83,13 +83,13 @@ class Frame:
         picture: Picture,
         hold: Hold,
         traceparent: str = "",
-        on_sealed: Callable[[], None] = lambda: None,
+        on_analysed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_sealed` is called when what the frame left behind is sealed, before that is delivered."""
+        """`on_analysed` is for whoever analyses it to call."""
         self.sequence = sequence
         self.arrival = arrival
         self.traceparent = traceparent
-        self.on_sealed = on_sealed
+        self.on_analysed = on_analysed
         self._picture: Picture | None = picture
         self._hold = hold
 

@@ -41,15 +41,12 @@ class Pictures:
 class Exhibit:
     """Pictures and the two entries of the books that live on in them. Owned by a sighting, then by its evidence."""
 
-    __slots__ = ("_frame", "_on_sealed", "_pictures", "_track", "stop_checking")
+    __slots__ = ("_frame", "_pictures", "_track", "stop_checking")
 
-    def __init__(
-        self, pictures: Pictures, *, frame: Hold, track: Hold, on_sealed: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, pictures: Pictures, *, frame: Hold, track: Hold) -> None:
         self._pictures: Pictures | None = pictures
         self._frame = frame
         self._track = track
-        self._on_sealed = on_sealed
         self.stop_checking: Callable[[], object] = lambda: None
         """What ends the check of its pictures, if that is still going on when they are let go of."""
 
@@ -72,10 +69,10 @@ class Exhibit:
     def sealed(self) -> None:
         """The pictures are gone; sealed bytes, which only alerts can open, wait to be delivered."""
         self._pictures = None
-        self._on_sealed()
 
-    def close(self, frame: Fate, track: Fate) -> None:
-        """Nothing of it is left here. Idempotent: the first fates count."""
+    def close(self, frame: Fate, track: Fate | None = None) -> None:
+        """Nothing of it is left here, and there is nothing more to say of the track if that is None. Idempotent: the
+        first fates count."""
         self._pictures = None
         self.stop_checking()
         self._frame.let_go(frame)

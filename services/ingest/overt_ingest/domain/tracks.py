@@ -28,14 +28,21 @@ def fate_of_refusal(code: str) -> Fate | None:
 
 
 class Track:
-    """One person's run of faces. Holds no pixels and no template; its sighting does, while there is one."""
+    """One person's run of faces. Holds no pixels and no template; its sighting does, while there is one.
 
-    __slots__ = ("__weakref__", "_ending", "_hold", "_shots", "key", "searched", "settled", "sighting", "wants_shot")
+    `settled`: its last search ended in an alert. `alerts`: the entries that it has alerted for.
+    """
+
+    __slots__ = (
+        *("__weakref__", "_ending", "_hold", "_shots"),
+        *("alerts", "key", "searched", "settled", "sighting", "wants_shot"),
+    )
 
     def __init__(self, key: TrackKey, hold: Hold) -> None:
         self.key = key
         self.searched = False
         self.settled = False
+        self.alerts: set[str] = set()
         self.wants_shot = False
         self.sighting: Sighting | None = None
         self._hold = hold
@@ -145,5 +152,6 @@ class Tracks:
 
     @property
     def settled(self) -> list[int]:
-        """Those that have their alert."""
+        """Those that have their alert: of them detect sends a shot only now and then, or when they may have become
+        somebody else."""
         return [n for n, track in self._living.items() if track.settled]

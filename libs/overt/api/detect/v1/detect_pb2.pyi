@@ -116,7 +116,7 @@ class FrameToAnalyse(_message.Message):
 
     @_builtins.property
     def settled_tracks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Tracks that have their verdict: do not template them again."""
+        """Tracks that have their alert: template them again only now and then, or in doubt that they are the same person."""
 
     def __init__(
         self,

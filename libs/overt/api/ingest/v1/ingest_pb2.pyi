@@ -69,7 +69,7 @@ class Receipt(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         OUTCOME_UNSPECIFIED: Receipt._Outcome.ValueType  # 0
         OUTCOME_ACCEPTED: Receipt._Outcome.ValueType  # 1
-        """Analysed; nothing of it is left, or an alert holds its sealed evidence."""
+        """Analysed."""
         OUTCOME_SUPERSEDED: Receipt._Outcome.ValueType  # 2
         """A newer frame arrived before this one could be analysed. It was destroyed unseen."""
         OUTCOME_REJECTED: Receipt._Outcome.ValueType  # 3
@@ -80,7 +80,7 @@ class Receipt(_message.Message):
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
     OUTCOME_UNSPECIFIED: Receipt.Outcome.ValueType  # 0
     OUTCOME_ACCEPTED: Receipt.Outcome.ValueType  # 1
-    """Analysed; nothing of it is left, or an alert holds its sealed evidence."""
+    """Analysed."""
     OUTCOME_SUPERSEDED: Receipt.Outcome.ValueType  # 2
     """A newer frame arrived before this one could be analysed. It was destroyed unseen."""
     OUTCOME_REJECTED: Receipt.Outcome.ValueType  # 3
@@ -98,7 +98,7 @@ class Receipt(_message.Message):
     """A reason code of overt.reasons, set with REJECTED and UNANALYSED."""
     @_builtins.property
     def lived(self) -> _duration_pb2.Duration:
-        """From capture to destruction."""
+        """From capture to this receipt."""
 
     def __init__(
         self,

@@ -45,8 +45,9 @@ class CameraIngestServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def StreamFrames(self, request_iterator, context):
-        """One stream a camera. A frame is answered by exactly one receipt, sent when the frame no longer exists
-        (or has been sealed as evidence). Send when you have a frame; never wait for receipts: the newest wins.
+        """One stream a camera. A frame is answered by exactly one receipt, sent when it is analysed or, if it was not to be,
+        destroyed: neither what it says nor when it comes tells who was in the frame. Send when you have a frame; never
+        wait for receipts: the newest wins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,8 +17,9 @@ GRPC_VERSION: str
 class CameraIngestStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamFrames: _aio.StreamStreamMultiCallable[_ingest_pb2.Frame, _ingest_pb2.Receipt]
-    """One stream a camera. A frame is answered by exactly one receipt, sent when the frame no longer exists
-    (or has been sealed as evidence). Send when you have a frame; never wait for receipts: the newest wins.
+    """One stream a camera. A frame is answered by exactly one receipt, sent when it is analysed or, if it was not to be,
+    destroyed: neither what it says nor when it comes tells who was in the frame. Send when you have a frame; never
+    wait for receipts: the newest wins.
     """
 
 class CameraIngestServicer(metaclass=_abc_1.ABCMeta):
@@ -28,8 +29,9 @@ class CameraIngestServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_ingest_pb2.Frame],
         context: _aio.ServicerContext[_abc.AsyncIterator[_ingest_pb2.Frame], _abc.AsyncIterator[_ingest_pb2.Receipt]],
     ) -> _abc.AsyncIterator[_ingest_pb2.Receipt]:
-        """One stream a camera. A frame is answered by exactly one receipt, sent when the frame no longer exists
-        (or has been sealed as evidence). Send when you have a frame; never wait for receipts: the newest wins.
+        """One stream a camera. A frame is answered by exactly one receipt, sent when it is analysed or, if it was not to be,
+        destroyed: neither what it says nor when it comes tells who was in the frame. Send when you have a frame; never
+        wait for receipts: the newest wins.
         """
 
 def add_CameraIngestServicer_to_server(servicer: CameraIngestServicer, server: _aio.Server) -> None: ...
