@@ -32,6 +32,7 @@ class Reason(StrEnum):
     OUTSIDE_ZONE = "outside_zone"
     NOT_TRACKED = "not_tracked"
     NOT_BETTER = "not_better"
+    NEXT_FRAME = "next_frame"
     SETTLED = "settled"
 
     # A frame or search that was not served

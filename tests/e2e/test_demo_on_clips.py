@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from overt.models import default_directory, ensure
+from overt_ingest.adapters.masking import SCENE_SIDE_PX, surroundings
+from overt_ingest.domain.faces import Box
 from support.clips import cut, faces_in, frames, run_demo, write_picture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.data]
@@ -69,6 +71,10 @@ def test_the_retained_scene_shows_the_alerted_one_only(shared_data: Path, tmp_pa
     )
     assert demo.code == 0, demo.output
     scene = cv2.imread(str(saved / "walker-scene.jpg"))
+    assert max(scene.shape) == SCENE_SIDE_PX
     assert len(faces_in(scene, detector)) == 1
     assert len(faces_in(cv2.imread(str(saved / "walker-probe.jpg")), detector)) == 1
-    assert len(faces_in(picture, detector)) >= 3, "the scene had more people in it"
+    around = surroundings(Box(*(float(v) for v in face[:4])), picture.shape[1], picture.shape[0])
+    there = np.ascontiguousarray(around.of(picture))
+    assert there.shape[1] < picture.shape[1], "it is not the whole frame"
+    assert len(faces_in(there, detector)) >= 3, "the scene had more people in it"

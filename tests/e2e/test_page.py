@@ -18,7 +18,7 @@ from overt.permissions import Role
 from overt_gateway.ports import Alert, Sighting
 from overt_gateway.testing import an_alert
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
-from support.served_gateway import SCENE_FACE, Served, evidence_pictures, served_gateway
+from support.served_gateway import SQUARE, WIDE, Cut, Served, evidence_pictures, scene_face, served_gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -105,9 +105,9 @@ async def _enter(watched: Watched, served: Served, role: Role = Role.OPERATOR) -
 
 def _raise(served: Served, *, ago: float = 0.0, **fields: Any) -> Alert:
     alert = an_alert(now=datetime.now(UTC) - timedelta(seconds=ago), subject_ref=fields.pop("subject_ref", "case-2231"))
-    x, y, width, height = SCENE_FACE
-    alert = replace(alert, scene_face=(float(x), float(y), float(width), float(height)), **fields)
-    served.peers.alerts.tell("raised", alert, evidence_pictures())
+    scene_cut = fields.pop("scene_cut", SQUARE)
+    alert = replace(alert, scene_face=scene_face(scene_cut), **fields)
+    served.peers.alerts.tell("raised", alert, evidence_pictures(scene_cut))
     return alert
 
 
@@ -161,15 +161,22 @@ async def test_an_alert_comes_to_an_operator_who_has_logged_in(watched: Watched,
     assert "case-2231" not in await page.content()
 
 
-async def test_the_mark_lies_on_the_face(watched: Watched, served: Served) -> None:
-    _raise(served)
+@pytest.mark.parametrize("viewport", [(1440, 1180), (390, 780)], ids=["desk", "hand"])
+@pytest.mark.parametrize("cut", [SQUARE, WIDE], ids=["square", "wide"])
+async def test_the_mark_lies_on_the_face(watched: Watched, served: Served, cut: Cut, viewport: tuple[int, int]) -> None:
+    await watched.page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
+    _raise(served, scene_cut=cut)
     page = await _enter(watched, served)
     mark = await page.locator(".mark").bounding_box()
     scene = await page.get_by_alt_text("The scene").bounding_box()
     assert mark
     assert scene
-    x, y, width, height = SCENE_FACE
-    scale = scene["width"] / 1280
+    left, top, right, bottom = cut
+    assert scene["width"] / scene["height"] == pytest.approx((right - left) / (bottom - top), abs=0.01), "not stretched"
+    assert scene["height"] <= 0.45 * viewport[1] + 1, "the whole of it is on the screen"
+    x, y, width, height = scene_face(cut)
+    scale = scene["width"] / (right - left)
+    await _shot(page, f"scene-{right - left}-{viewport[0]}")
     assert mark["x"] - scene["x"] == pytest.approx(x * scale, abs=5)
     assert mark["y"] - scene["y"] == pytest.approx(y * scale, abs=5)
     assert mark["width"] == pytest.approx(width * scale, abs=8)

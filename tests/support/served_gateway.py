@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import httpx
@@ -123,23 +124,37 @@ async def served_gateway(
         await asyncio.wait_for(serving, 10)
 
 
-def evidence_pictures() -> Mapping[Part, bytes]:
+def evidence_pictures(scene_cut: Cut | None = None) -> Mapping[Part, bytes]:
     """Of a person in a picture that an installed package ships; everybody else is blocked out."""
     data = np.frombuffer(files("insightface").joinpath("data/images/t1.jpg").read_bytes(), np.uint8)
     scene = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert scene is not None
-    x, y, width, height = SCENE_FACE
-    margin = width // 2
-    probe = scene[y - margin : y + height + margin, x - margin : x + width + margin].copy()
+    left, top, right, bottom = _FACE
+    margin = (right - left) // 2
+    probe = scene[top - margin : bottom + margin, left - margin : right + margin].copy()
     reference = cv2.convertScaleAbs(cv2.flip(probe, 1), alpha=1.1, beta=12)
     for left, top, right, bottom in _OTHERS:
         scene[top:bottom, left:right] = scene[top:bottom, left:right].mean(axis=(0, 1)).astype(np.uint8)
-    pictures = {Part.PROBE: probe, Part.REFERENCE: reference, Part.SCENE: scene}
+    left, top, right, bottom = scene_cut or SQUARE
+    pictures = {Part.PROBE: probe, Part.REFERENCE: reference, Part.SCENE: scene[top:bottom, left:right]}
     return {part: cv2.imencode(".jpg", picture)[1].tobytes() for part, picture in pictures.items()}
 
 
-SCENE_FACE = (466, 262, 118, 140)
-"""x, y, width, height of the man in the middle."""
+def scene_face(scene_cut: Cut | None = None) -> tuple[float, float, float, float]:
+    """x, y, width, height of the person in that scene."""
+    left, top, right, bottom = _FACE
+    from_left, from_top, _, _ = scene_cut or SQUARE
+    return float(left - from_left), float(top - from_top), float(right - left), float(bottom - top)
+
+
+Cut: TypeAlias = tuple[int, int, int, int]
+"""left, top, right, bottom of a part of the picture."""
+SQUARE: Cut = (205, 172, 845, 812)
+"""A scene as most are: 640 px."""
+WIDE: Cut = (0, 0, 1280, 886)
+"""As it is where the frame is no higher."""
+_FACE: Cut = (466, 262, 584, 402)
+"""The man in the middle."""
 _OTHERS = (
     (50, 240, 175, 420),
     (255, 125, 385, 285),

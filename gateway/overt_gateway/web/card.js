@@ -53,7 +53,7 @@ export class Card {
           "Similar is not the same."),
         make("figure", {}, pictures.scene,
           make("figcaption", {}, "Scene ",
-            make("span", {}, "everybody else is blocked out for good"))),
+            make("span", {}, "around this person; everybody else is blocked out for good"))),
         make("dl", { class: "facts" },
           ...fact("Reference", alert.subject_ref),
           ...fact("Legal basis", alert.legal_basis),

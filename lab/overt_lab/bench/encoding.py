@@ -10,8 +10,10 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import numpy as np
 from overt.errors import Fatal
 
 _KEY_FRAME_EVERY_S = 2.0
@@ -49,3 +51,21 @@ def encoded_anew(path: Path) -> io.BytesIO:
         raise Fatal(f"{path} cannot be encoded anew: it is no video, is damaged, or libx264 is not here") from error
     made.seek(0)
     return made
+
+
+def flat_pictures(like: Any, number: int) -> list[bytes]:
+    """Grey pictures of a codec context's size, encoded without B-pictures, parameter sets in the first of them and
+    every unit behind its length or a start code, as in that context's stream. Empty where it is not H.264."""
+    if like.name != "h264":
+        return []
+    annex_b = int(not (like.extradata or b"").startswith(b"\x01"))
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = like.width, like.height, "yuv420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {**_OPTIONS, "x264-params": f"{_OPTIONS['x264-params']}:repeat-headers=1:annexb={annex_b}"}
+    made = []
+    for place in range(number):
+        frame = av.VideoFrame.from_ndarray(np.full((like.height * 3 // 2, like.width), 128, np.uint8), "yuv420p")
+        frame.pts = place
+        made += encoder.encode(frame)
+    return [bytes(packet) for packet in [*made, *encoder.encode(None)]]

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 from overt.errors import Fatal
 
-from overt_lab.bench.encoding import encoded_anew
+from overt_lab.bench.encoding import encoded_anew, flat_pictures
 
 GAP_S = 0.6
 """Of silence between two passes: half a second without a face ends a track, so everybody is somebody new."""
 
 _MOST_BYTES = 256 * 1024 * 1024
+
+_MOST_WITH_LENGTH = 64_000
+"""A header of MPEG-TS tells lengths of up to 64 kB; less what the muxer adds to the data."""
 _CARRIED = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
 """What MPEG-TS carries and a camera sends."""
 
@@ -49,6 +53,9 @@ class Footage:
     height: int
     anew: bool = False
     """Encoded for this measurement, not the clip's own packets."""
+    cap: tuple[Packet, ...] = field(default=(), repr=False)
+    """Flat pictures instead of the silence after a pass, as if the lens were covered. A decoder that waits for pictures
+    that refer to later ones keeps the last of a pass until more come; a camera never stops sending."""
     delimiter: bytes = field(default=b"", repr=False)
     """What begins every picture of the stream; empty where there is no such thing."""
 
@@ -95,12 +102,17 @@ def open_footage(path: Path, *, anew: bool = False) -> Iterator[Footage]:
             )
         if sum(packet.size for packet in found) > _MOST_BYTES:
             raise Fatal(f"{path} is too long to be played from memory: cut it to {_MOST_BYTES >> 20} MB")
+        # The lens cap's pictures bring other parameter sets with them, so the clip's have to be said again.
+        packets = tuple(_packets(found, before_keys=parameter_sets(stream.codec_context)))
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        reorders = any(later.pts < sooner.pts for sooner, later in pairwise(packets))
         yield Footage(
             path=path,
-            packets=tuple(_packets(found)),
+            packets=packets,
+            cap=lens_cap(stream, packets, rate) if reorders else (),
             template=stream,
             time_base=stream.time_base,
-            frames_per_second=float(stream.average_rate or stream.guessed_rate or 25),
+            frames_per_second=rate,
             width=stream.width,
             height=stream.height,
             anew=anew,
@@ -120,12 +132,47 @@ def _delimiter(codec: str, extradata: bytes) -> bytes:
     return len(unit).to_bytes(bytes_of_length, "big") + unit
 
 
-def _packets(found: list[Any]) -> Iterator[Packet]:
+def lens_cap(stream: Any, packets: tuple[Packet, ...], frames_per_second: float) -> tuple[Packet, ...]:
+    """Flat pictures at the clip's size and pace that come after its last one, the first a key frame. None where nothing
+    here encodes what the clip is."""
+    tick = 1 / float(stream.time_base)
+    last = max(packet.pts for packet in packets)
+    early = packets[0].pts - packets[0].dts
+    return tuple(
+        Packet(
+            data=data,
+            pts=(pts := last + round((number + 1) * tick / frames_per_second)),
+            dts=pts - early,
+            duration=packets[0].duration,
+            is_key=number == 0,
+            due_s=(len(packets) + number) / frames_per_second,
+            place=len(packets) + number,
+        )
+        for number, data in enumerate(flat_pictures(stream.codec_context, round(GAP_S * frames_per_second)))
+    )
+
+
+def parameter_sets(context: Any) -> bytes:
+    """Of H.264, framed as the clip's packets are (the record of ISO/IEC 14496-15, 5.3.3.1); else empty."""
+    record = context.extradata or b""
+    if context.name != "h264" or not record.startswith(b"\x01"):
+        return record if context.name == "h264" else b""
+    bytes_of_length, found, at = (record[4] & 3) + 1, b"", 5
+    for few in (0x1F, 0xFF):  # sequence parameter sets, picture parameter sets
+        count, at = record[at] & few, at + 1
+        for _ in range(count):
+            size, at = int.from_bytes(record[at : at + 2], "big"), at + 2
+            found += size.to_bytes(bytes_of_length, "big") + record[at : at + size]
+            at += size
+    return found
+
+
+def _packets(found: list[Any], *, before_keys: bytes) -> Iterator[Packet]:
     first, first_sent = min(p.pts for p in found), found[0].dts
     places = {pts: place for place, pts in enumerate(sorted(p.pts for p in found))}
     for packet in found:
         yield Packet(
-            data=bytes(packet),
+            data=before_keys * packet.is_keyframe + bytes(packet),
             pts=packet.pts - first,
             dts=packet.dts - first,
             duration=packet.duration or 0,
@@ -156,11 +203,16 @@ class Remuxer:
         """The packet, its times moved by `later_s`: never to before those of the one before."""
         return self._mux(packet.data, packet, self._ticks(later_s), packet.duration, is_key=packet.is_key)
 
-    def announced(self, following: Packet, *, later_s: float) -> bytes:
-        """That this packet is next, with those times."""
+    def announced(self, following: Packet, *, later_s: float, after: Packet) -> bytes:
+        """That this packet is next, with those times. Twice after one whose length does not fit into its header: such
+        a one ends where the next begins, and so does that one then."""
         if not self._footage.delimiter:
             return b""
-        return self._mux(self._footage.delimiter, following, self._ticks(later_s), 0, is_key=False, early=1)
+        times = (2, 1) if len(after.data) > _MOST_WITH_LENGTH else (1,)
+        shift = self._ticks(later_s)
+        return b"".join(
+            self._mux(self._footage.delimiter, following, shift, 0, is_key=False, early=early) for early in times
+        )
 
     def _ticks(self, later_s: float) -> int:
         return round(later_s / float(self._footage.time_base))

@@ -168,7 +168,9 @@ class Source:
             if not flowing:
                 feed.held_back += 1
                 continue
-            data = remuxer.muxed(packet, later_s=later_s) + remuxer.announced(following, later_s=following_later_s)
+            data = remuxer.muxed(packet, later_s=later_s) + remuxer.announced(
+                following, later_s=following_later_s, after=packet
+            )
             feed.log.append(Sent(time.time(), turn, packet.place))
             writer.write(data)
             written += len(data)
@@ -177,7 +179,7 @@ class Source:
 
     def _programme(self, feed: Feed) -> Iterator[tuple[int, Packet, float, Packet, float]]:
         """(pass, packet, how much later it is than in the clip, the next packet, how much later that is), endlessly."""
-        packets = self._footage.packets
+        packets = (*self._footage.packets, *self._footage.cap)
         for turn in count():
             now, then = (t * self._footage.pass_s + (feed.stagger_s if t else 0.0) for t in (turn, turn + 1))
             for packet, following in pairwise(packets):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from overt.errors import Fatal, Rejected
 from overt.models import default_directory, ensure
 from overt_detect.adapters.choosing import Wishes, choose
 from overt_detect.adapters.pictures import decode_reference
 from overt_detect.adapters.pixels import BgrPixels
 from overt_detect.domain.geometry import Face, Region
+from overt_detect.domain.quality import Quality, assess
 from overt_detect.ports import Engine, Picture, Pixels, Template
 
 LONGER_SIDE = 960
@@ -48,12 +51,36 @@ class Ran:
 class Enroller:
     """Templates of the face nearest a picture's centre; no quality gate. Every thread may use it at once."""
 
-    def __init__(self, engine: Engine, ran: Ran, *, length: int, levelled: bool) -> None:
-        """`length`: of a template. `levelled`: landmarks follow the tilt of the head, as they do in the product."""
+    def __init__(
+        self,
+        engine: Engine,
+        ran: Ran,
+        *,
+        length: int,
+        levelled: bool,
+        mirrored: bool = False,
+        watch: Callable[[Quality], None] | None = None,
+    ) -> None:
+        """`length`: of a template. `levelled`: landmarks follow the tilt of the head, as they do in the product.
+        `mirrored`: the template is the mean of those of the face and of its mirror image, at unit length. `watch` is
+        told of the quality of each face that is templated, from any thread."""
         self._engine = engine
         self._levelled = levelled
+        self._mirrored = mirrored
+        self._watch = watch
         self.ran = ran
         self.length = length
+
+    def watched(self, watch: Callable[[Quality], None]) -> Enroller:
+        """The same, telling of each face."""
+        return Enroller(
+            self._engine,
+            self.ran,
+            length=self.length,
+            levelled=self._levelled,
+            mirrored=self._mirrored,
+            watch=watch,
+        )
 
     def template(self, picture: Picture) -> Template | None:
         """float32[template_length], unit length; None where no face is found."""
@@ -68,8 +95,18 @@ class Enroller:
                 face = central(faces, pixels.width, pixels.height)
                 if self._levelled:
                     face = self._engine.level(pixels, face)
-                return self._engine.template(self._engine.align(pixels, face.landmarks))
+                aligned = self._engine.align(pixels, face.landmarks)
+                if self._watch is not None:
+                    self._watch(assess(face, aligned))
+                return self._of(aligned)
         return None
+
+    def _of(self, aligned: Picture) -> Template:
+        template = self._engine.template(aligned)
+        if not self._mirrored:
+            return template
+        both = template + self._engine.template(np.ascontiguousarray(aligned[:, ::-1]))
+        return np.asarray(both / np.linalg.norm(both), np.float32)
 
 
 def central(faces: list[Face], width: int, height: int) -> Face:
@@ -89,10 +126,10 @@ def read_picture(path: Path) -> Picture | None:
         return None
 
 
-def open_enroller(choice: EngineChoice, levelled: bool, workers: int) -> Enroller:
+def open_enroller(choice: EngineChoice, levelled: bool, mirrored: bool, workers: int) -> Enroller:
     """For that many threads. Builds the models if need be, which takes seconds. Fatal when this machine cannot run
     what was chosen, or it does not agree with f32 on ONNX Runtime."""
     prepared = ensure(choice.pack, choice.model_dir or default_directory())
     engine = choose(prepared, Wishes(engine=choice.engine, precision=choice.precision, streams=workers)).engine
     ran = Ran(engine.engine, engine.provider, engine.precision, prepared.pack.name, prepared.digest)
-    return Enroller(engine, ran, length=prepared.pack.template_length, levelled=levelled)
+    return Enroller(engine, ran, length=prepared.pack.template_length, levelled=levelled, mirrored=mirrored)

@@ -22,6 +22,9 @@ FMRS = (1e-2, 1e-3, 1e-4)
 FEWEST_EXPECTED_ERRORS = 5
 """A rate that rests on fewer is chance: with 5, one standard error is already 45 % of it."""
 
+CURVE_STEPS = 120
+"""Of a DET curve, over three or four powers of ten."""
+
 _ROUNDING = 1e-9
 """0.07 * 100 is a little above 7, 0.29 * 100 a little below 29."""
 
@@ -47,6 +50,15 @@ class TenFold:
     def standard_error(self) -> float:
         """Of the mean, which LFW's report states beside it."""
         return self.standard_deviation / math.sqrt(FOLDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One threshold of a DET curve: the rate of others that match (FMR, FPIR) and of mated ones that do not."""
+
+    threshold: float
+    false: float
+    missed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +134,7 @@ def operating_point(scores: Scores, same: Mated, fmr: float) -> OperatingPoint:
     mated, others = _sorted(scores, same)
     of_mated, of_others = int(same.sum()), int((~same).sum())
     expected = fmr * of_others
-    allowed = int(expected + _ROUNDING)
-    threshold = float(np.nextafter(others[-1 - allowed], np.inf)) if allowed < len(others) else -np.inf
+    threshold = just_above(others[::-1], allowed_errors(fmr, of_others))
     missed = of_mated - _at_least(mated, threshold)
     known = of_mated > 0 and expected + _ROUNDING >= FEWEST_EXPECTED_ERRORS
     return OperatingPoint(
@@ -136,6 +147,39 @@ def operating_point(scores: Scores, same: Mated, fmr: float) -> OperatingPoint:
         expected_false_matches=expected,
         false_matches=_at_least(others, threshold),
     )
+
+
+def allowed_errors(rate: float, trials: int) -> int:
+    """The most events with which a rate is not above that."""
+    return int(rate * trials + _ROUNDING)
+
+
+def just_above(falling: Scores, allowed: int) -> float:
+    """The lowest threshold that no more than `allowed` of these scores reach; minus infinity if all may."""
+    return float(np.nextafter(falling[allowed], np.inf)) if allowed < len(falling) else -math.inf
+
+
+def trade_off(scores: Scores, same: Mated) -> tuple[Step, ...]:
+    """The DET curve (ISO/IEC 19795-1), from the lowest rate of false matches that rests on FEWEST_EXPECTED_ERRORS
+    to the highest, in some CURVE_STEPS steps of about equal ratio. Empty without either kind."""
+    mated, others = _sorted(scores, same)
+    of_mated, of_others = int(same.sum()), int((~same).sum())
+    if not of_mated or len(others) < FEWEST_EXPECTED_ERRORS:
+        return ()
+    counts = np.unique(np.geomspace(FEWEST_EXPECTED_ERRORS, len(others), CURVE_STEPS).round().astype(np.int64))
+    # As many others as that reach the threshold, or with ties among them more.
+    thresholds = np.unique(others[-counts])[::-1]
+    false = len(others) - np.searchsorted(others, thresholds)
+    hits = len(mated) - np.searchsorted(mated, thresholds)
+    return tuple(
+        Step(float(t), float(f) / of_others, 1 - float(h) / of_mated)
+        for t, f, h in zip(thresholds, false, hits, strict=True)
+    )
+
+
+def named(rate: float) -> str:
+    """1e-3 as people write it, without the zero that Python adds."""
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _sorted(scores: Scores, same: Mated) -> tuple[Scores, Scores]:

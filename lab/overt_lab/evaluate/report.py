@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from overt_lab.evaluate.metrics import FEWEST_EXPECTED_ERRORS, FOLDS, OperatingPoint
-from overt_lab.evaluate.verification import Parity, Verified, named
+from overt_lab.evaluate.metrics import FOLDS, OperatingPoint, named
+from overt_lab.evaluate.scores import Against
+from overt_lab.evaluate.verification import Parity, Rates, Verified
+from overt_lab.evaluate.wording import KINDS, of_score, row, too_few, warnings
 from overt_lab.wording import counted
 
-_LABEL, _COLUMN = 20, 34
 
-
-def text(runs: Sequence[tuple[str, Verified]], parity: Parity | None) -> str:
-    """A column for each run, named by what ran; then how far the first is from the second."""
+def text(runs: Sequence[tuple[str, Verified]], parity: Parity | None, against: Against | None) -> str:
+    """A column for each run and kind of score, named by what ran; then how far the first is from the second."""
     first = runs[0][1]
+    columns = [(name, run, rates) for name, run in runs for rates in run.rates]
     lines = [
         f"{counted(first.pairs, 'pair', 'pairs')} ({first.mated} of one person, {first.pairs - first.mated} of two) "
-        f"of {counted(first.pictures, 'picture', 'pictures')}; raw cosine, uncalibrated",
+        f"of {counted(first.pictures, 'picture', 'pictures')}; {of_score(against)}",
+        *warnings(against),
         "",
-        _row("", [name for name, _ in runs]),
-        _row("accuracy, 10 folds", [_accuracy(run) for _, run in runs]),
-        _row("failures to enrol", [_failures(run) for _, run in runs]),
+        row("", [name if against is None else f"{name}, {KINDS[rates.name]}" for name, _, rates in columns]),
+        row("accuracy, 10 folds", [_accuracy(rates) for _, _, rates in columns]),
+        row("failures to enrol", [_failures(run) for _, run, _ in columns]),
     ]
     if first.undecodable:
-        lines.append(_row("no JPEG or PNG", [str(run.undecodable) for _, run in runs]))
-    for rows in zip(*(run.raw.points for _, run in runs), strict=True):
-        lines.append(_row(f"TMR at FMR {named(rows[0].fmr)}", [_point(point) for point in rows]))
+        lines.append(row("no JPEG or PNG", [str(run.undecodable) for _, run, _ in columns]))
+    for points in zip(*(rates.points for _, _, rates in columns), strict=True):
+        lines.append(row(f"TMR at FMR {named(points[0].fmr)}", [_point(point) for point in points]))
     if parity is not None:
         lines += ["", _parity(parity)]
     return "\n".join(lines)
 
 
-def _row(label: str, cells: Sequence[str]) -> str:
-    return (label.ljust(_LABEL) + "".join(cell.ljust(_COLUMN) for cell in cells)).rstrip()
-
-
-def _accuracy(run: Verified) -> str:
-    fold = run.raw.accuracy
+def _accuracy(rates: Rates) -> str:
+    fold = rates.accuracy
     if fold is None:
         return f"- (takes {FOLDS} pairs of each kind)"
     return f"{100 * fold.mean:.2f} % (sd {100 * fold.standard_deviation:.2f}, {fold.wrong} wrong)"
@@ -48,7 +46,7 @@ def _failures(run: Verified) -> str:
 
 def _point(point: OperatingPoint) -> str:
     if point.tmr is None:
-        return f"- ({point.expected_false_matches:.2g} errors expected, not {FEWEST_EXPECTED_ERRORS})"
+        return f"- ({too_few(point.expected_false_matches)})"
     at = "any score" if point.threshold is None else f"{point.threshold:.3f}"
     return f"{100 * point.tmr:.2f} % (from {at}, {point.missed} missed)"
 

@@ -18,6 +18,10 @@ from overt.swap import swap_is_on
 
 S = TypeVar("S", bound=ServiceSettings)
 
+_SWITCH_S = 0.0005
+"""How long a thread may go on in Python while another waits for its turn; Python's own 5 ms add up: a picture's way
+through a decoder, numpy and a network takes dozens of turns, and each time an event loop has to wait as well."""
+
 
 def main(name: str, settings: type[S], build: Callable[[S], ServiceApp]) -> NoReturn:
     """Runs a service until SIGTERM, SIGINT or the end of one of its root tasks, and exits.
@@ -27,6 +31,7 @@ def main(name: str, settings: type[S], build: Callable[[S], ServiceApp]) -> NoRe
     """
     # A core dump would hold frames and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.setswitchinterval(_SWITCH_S)
     try:
         given = load(settings)
         telemetry.configure(name, given)

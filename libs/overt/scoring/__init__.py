@@ -4,20 +4,51 @@ from __future__ import annotations
 
 from overt.scoring._decision import (
     AGREEING_SHOTS,
+    MARGIN,
     SHOTS_APART,
+    UNDER_18_ABOVE,
+    UNDER_18_SHOTS,
     Candidate,
     ProbeScores,
+    Under18,
     Verdict,
     VerdictKind,
     decide,
 )
+from overt.scoring._forecast import Forecast, forecast
+from overt.scoring._intervals import CONFIDENCE, Interval, clopper_pearson
+from overt.scoring._misses import MissRates
+from overt.scoring._normalisation import FEWEST_BEST, STANDARD, Normalisation, Statistics, normalise, statistics
+from overt.scoring._rates import FEWEST_PAIRS, Rate, ScoreToRate, Tail, fmr_for, fpir
 
 __all__ = [
     "AGREEING_SHOTS",
+    "CONFIDENCE",
+    "FEWEST_BEST",
+    "FEWEST_PAIRS",
+    "MARGIN",
     "SHOTS_APART",
+    "STANDARD",
+    "UNDER_18_ABOVE",
+    "UNDER_18_SHOTS",
     "Candidate",
+    "Forecast",
+    "Interval",
+    "MissRates",
+    "Normalisation",
     "ProbeScores",
+    "Rate",
+    "ScoreToRate",
+    "Statistics",
+    "Tail",
+    "Under18",
     "Verdict",
     "VerdictKind",
+    "clopper_pearson",
     "decide",
+    "fmr_for",
+    "forecast",
+    "fpir",
+    "normalise",
+    "statistics",
 ]

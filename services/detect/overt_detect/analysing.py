@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from overt.reasons import Reason
 from overt.telemetry import Metric, SpanName, count, observe, span
 
 from overt_detect.domain.acceptance import Acceptance
-from overt_detect.domain.best_shot import BestShots
+from overt_detect.domain.best_shot import BestShots, looks
 from overt_detect.domain.continuity import Continuity
 from overt_detect.domain.geometry import Face, Zone
 from overt_detect.domain.quality import Quality, geometry, light, pose, rank
 from overt_detect.ports import Engine, Picture, Pixels, Template, Tracker
 from overt_detect.timing import step
+
+_Seen: TypeAlias = tuple[Face, Quality, int]
+"""A face as it was found, what is known of it so far, and its track or 0."""
 
 _TRACKED_WIDTH = 1920
 """Pixels of a picture's width that the tracker is shown, whatever it has."""
@@ -50,6 +54,7 @@ class _Frame:
     at: float
     pending: Collection[int]
     settled: Collection[int]
+    looks: int
 
 
 class StreamAnalysis:
@@ -79,6 +84,7 @@ class StreamAnalysis:
         self._largest_input_px = largest_input_px
         self._best = BestShots()
         self._continuity = Continuity()
+        self._before = 0.0
 
     def analyse(
         self,
@@ -95,12 +101,10 @@ class StreamAnalysis:
             faces, qualities = self._find(pixels)
         with step("track"):
             tracks, ended = self._follow(faces, qualities, pixels.width, at)
-        frame = _Frame(pixels, at, pending, settled)
+        frame = _Frame(pixels, at, pending, settled, looks(at - self._before))
+        self._before = at
         with span(SpanName.DETECT_TEMPLATES) as told:
-            found = tuple(
-                self._judge(frame, face, quality, track)
-                for face, quality, track in zip(faces, qualities, tracks, strict=True)
-            )
+            found = self._judge_all(frame, list(zip(faces, qualities, tracks, strict=True)))
             shots = sum(f.template is not None for f in found)
             told.set(faces=len(found), shots=shots)
         _measure(found, shots)
@@ -133,15 +137,33 @@ class StreamAnalysis:
             self._best.doubt(track)
         return tracks, followed.ended
 
-    def _judge(self, frame: _Frame, face: Face, quality: Quality, track: int) -> Found:
-        refused = self._refusal(frame, face, quality, track)
-        if refused is not None:
-            return Found(track, face, quality, refused=refused)
-        # From here on it costs something, and most faces do not come this far.
-        quality = quality.lit(light(self._align(frame, face)))
-        refused = self._refusal(frame, face, quality, track)
-        if refused is not None:
-            return Found(track, face, quality, refused=refused)
+    def _judge_all(self, frame: _Frame, seen: Sequence[_Seen]) -> tuple[Found, ...]:
+        """Most faces are refused for what is known of them already. Of the others a few are looked at closely."""
+        judged: dict[int, Found] = {}
+        wanted: list[tuple[tuple[bool, int, float], int]] = []
+        for i, (face, quality, track) in enumerate(seen):
+            refused = self._refusal(frame, face, quality, track)
+            if refused is not None:
+                judged[i] = Found(track, face, quality, refused=refused)
+            else:
+                wanted.append((self._best.urgency(track, rank=rank(quality), pending=track in frame.pending), i))
+        left = frame.looks
+        for _, i in sorted(wanted):
+            face, quality, track = seen[i]
+            refused = Reason.NEXT_FRAME
+            if left:
+                # From here on it costs something, and most faces do not come this far.
+                quality = quality.lit(light(self._align(frame, face)))
+                refused = self._refusal(frame, face, quality, track)
+            if refused is not None:
+                judged[i] = Found(track, face, quality, refused=refused)
+            else:
+                judged[i] = self._look_closely(frame, face, quality, track)
+                left -= 1
+        return tuple(judged[i] for i in range(len(seen)))
+
+    def _look_closely(self, frame: _Frame, face: Face, quality: Quality, track: int) -> Found:
+        self._best.looked_at(track)
         # Of the face as it was found: the next one is compared with it before anybody looks at it so closely.
         worth = rank(quality)
         with step("level"):

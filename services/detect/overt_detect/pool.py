@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from overt.errors import Retryable
@@ -17,11 +20,21 @@ from overt.errors import Retryable
 T = TypeVar("T")
 
 
+_NICER = 5
+
+
+def _go_last() -> None:
+    """An inference takes tens of milliseconds and everything else on the machine a few: event loops, decoders, the
+    search. They wait for a core less long if this thread, and those that a runtime starts from it, give way."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
+
+
 class InferencePool:
     """Owns its threads. `run` and `idle` belong to one event loop."""
 
     def __init__(self, *, workers: int, most_waiting: int) -> None:
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="inference")
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="inference", initializer=_go_last)
         self._most = workers + most_waiting
         self._running: set[asyncio.Future[Any]] = set()
         self._one_enrolment = asyncio.Lock()

@@ -73,11 +73,11 @@ class SealedEvidence:
 
 
 class FaceFinder(Protocol):
-    """The detector, asked about pictures that are no camera's."""
+    """The detector, asked about a picture that is no camera's."""
 
-    async def find(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Box]]:
-        """All faces in each of them, uint8[height, width, 3], of at most 8 MB. Away if detect does not answer in time.
-        Nothing of them is kept."""
+    async def find(self, picture: NDArray[np.uint8]) -> list[Box]:
+        """All faces in it, uint8[height, width, 3], of at most 8 MB. Away if detect does not answer in time. Nothing of
+        it is kept."""
         ...
 
 

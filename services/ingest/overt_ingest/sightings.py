@@ -26,7 +26,7 @@ from overt_ingest.ports import Finding, Outbox, Studio
 log = get_logger(__name__)
 
 CHECKS_AT_ONCE = 2
-"""Of one camera. A check asks detect about five pictures, and other frames wait for their analysis meanwhile."""
+"""Of one camera. Each look of a check is a turn at detect, and other frames wait for their analysis meanwhile."""
 
 SEEN_ALREADY = Fate(FrameClass.NO_MATCH, Reason.SETTLED)
 """Nothing is kept of a frame whose person has the alert, by another frame."""

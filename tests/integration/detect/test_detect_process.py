@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -191,13 +192,17 @@ async def test_six_people_are_found_tracked_and_templated_once(ingest: detect_pb
     assert [(f.track, f.refused) for f in first.faces] == [(0, "not_tracked")] * 6
     second = await stream.send(jpeg=group)
     assert sorted(f.track for f in second.faces) == [1, 2, 3, 4, 5, 6]
-    shots = np.stack([np.frombuffer(f.template, "<f4") for f in second.faces])
+    replies = [second, await stream.send(jpeg=group)]
+    taken = {f.track: np.frombuffer(f.template, "<f4") for reply in replies for f in reply.faces if f.template}
+    assert [sum(bool(f.template) for f in reply.faces) for reply in replies] == [4, 2]
+    assert Counter(f.refused for f in second.faces) == {"": 4, "next_frame": 2}
+    shots = np.stack([taken[track] for track in sorted(taken)])
     scores = shots @ shots.T
     assert np.allclose(np.diag(scores), 1, atol=1e-5)
     assert (scores - np.eye(6)).max() < 0.4
-    third = await stream.send(jpeg=group, pending_tracks=[2], settled_tracks=[5])
-    assert [f.track for f in third.faces if f.template] == [2]
-    assert {f.track: f.refused for f in third.faces if not f.template} == {
+    last = await stream.send(jpeg=group, pending_tracks=[2], settled_tracks=[5])
+    assert [f.track for f in last.faces if f.template] == [2]
+    assert {f.track: f.refused for f in last.faces if not f.template} == {
         **dict.fromkeys((1, 3, 4, 6), "not_better"),
         5: "settled",
     }

@@ -168,7 +168,7 @@ def test_two_people_who_cross_are_each_templated_and_never_taken_for_each_other(
     assert not set(walked.tracks(_ONE)) & set(walked.tracks(_OTHER)) - {0}
     assert sum(face.shot for face in walked.faces) <= 10
     assert {face.found.refused for face in walked.faces} <= {
-        None, Reason.NOT_TRACKED, Reason.NOT_BETTER, Reason.LOW_CONFIDENCE, Reason.EXTREME_POSE
+        None, Reason.NOT_TRACKED, Reason.NOT_BETTER, Reason.NEXT_FRAME, Reason.LOW_CONFIDENCE, Reason.EXTREME_POSE
     }  # fmt: skip
     _shots_show_whom_they_should(walked, references)
 
@@ -256,5 +256,7 @@ def test_a_camera_that_changes_its_resolution_keeps_its_tracks(
         assert sizes[1] / sizes[0] == pytest.approx(0.5, rel=0.15), "in the picture's own pixels"
         assert sizes[2] / sizes[0] == pytest.approx(1.5, rel=0.25)
     assert walked.ended == []
-    assert {face.found.refused for face in walked.faces} <= {None, Reason.NOT_TRACKED, Reason.NOT_BETTER}
+    assert {face.found.refused for face in walked.faces} <= {
+        None, Reason.NOT_TRACKED, Reason.NOT_BETTER, Reason.NEXT_FRAME
+    }  # fmt: skip
     _shots_show_whom_they_should(walked, references)

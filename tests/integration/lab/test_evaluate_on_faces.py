@@ -77,7 +77,7 @@ def test_the_fast_path_says_what_the_exact_one_says(people: Path, tmp_path: Path
 
 def test_the_people_of_a_crowd_are_told_by_who_is_in_the_middle() -> None:
     """Six people, and a part of the picture with each of them in turn in its middle."""
-    enroller = open_enroller(EngineChoice(engine="onnxruntime"), True, 1)
+    enroller = open_enroller(EngineChoice(engine="onnxruntime"), True, False, 1)
     alone = {name: enroller.template(picture) for name, picture in faces.people().items() if "group" in name}
     everybody = np.pad(faces.group(), ((400, 400), (400, 400), (0, 0)))
     x, y = 463 + 57 + 400, 269 + 74 + 400  # the third, who has neighbours on both sides

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.integration
         ["token", "--help"],
         ["models", "--help"],
         ["evaluate", "verification", "--help"],
+        ["evaluate", "identification", "--help"],
+        ["evaluate", "equity", "--help"],
         ["bench", "pipeline", "--help"],
     ],
 )

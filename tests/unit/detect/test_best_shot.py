@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from overt.reasons import Reason
-from overt_detect.domain.best_shot import BETTER_BY, REFRESH_S, SHOTS_APART_S, BestShots
+from overt_detect.domain.best_shot import BETTER_BY, MOST_LOOKS, REFRESH_S, SHOTS_APART_S, BestShots, looks
 
 pytestmark = pytest.mark.unit
 
@@ -84,3 +84,29 @@ def test_a_person_who_walks_up_costs_a_handful_of_shots() -> None:
             shots.took(1, rank=rank, at=frame / 25)
             taken += 1
     assert 5 <= taken <= 8
+
+
+def test_whose_turn_it_is(shots: BestShots) -> None:
+    """Who waits for a second shot, then who had the fewest turns, then the best: nobody keeps the others waiting."""
+    shots.looked_at(1)
+    shots.looked_at(2)
+    shots.looked_at(2)
+    waiting = {
+        "pending": (2, 0.1, True),
+        "second turn": (1, 0.9, False),
+        "best new": (3, 0.5, False),
+        "new": (4, 0.2, False),
+    }
+    order = sorted(
+        waiting, key=lambda who: shots.urgency(waiting[who][0], rank=waiting[who][1], pending=waiting[who][2])
+    )
+    assert order == ["pending", "best new", "new", "second turn"]
+    shots.forget([2])
+    assert shots.urgency(2, rank=0.1, pending=False) < shots.urgency(1, rank=0.1, pending=False)
+
+
+@pytest.mark.parametrize(
+    ("since", "number"), [(0.0, 1), (0.033, 1), (0.04, 1), (0.05, 1), (0.08, 2), (0.2, 5), (1.0, MOST_LOOKS), (-5.0, 1)]
+)
+def test_how_many_faces_a_frame_looks_at_closely(since: float, number: int) -> None:
+    assert looks(since) == number

@@ -51,6 +51,30 @@ def _enroller(engine: Recorder, *, levelled: bool = False) -> Enroller:
     return Enroller(engine, Ran("recorder", "CPU", "f32", "open", "d"), length=1, levelled=levelled)
 
 
+def test_a_mirrored_template_is_the_mean_of_both_at_unit_length() -> None:
+    class Halves(Recorder):
+        """The template is the brightness of the left and of the right half."""
+
+        def align(self, pixels: Pixels, landmarks: Landmarks) -> Picture:
+            aligned = np.zeros((112, 112, 3), np.uint8)
+            aligned[:, :56] = 30
+            aligned[:, 56:] = 10
+            return aligned
+
+        def template(self, aligned: Picture) -> Template:
+            assert aligned.flags.c_contiguous
+            halves = np.array([aligned[:, :56].mean(), aligned[:, 56:].mean()], np.float32)
+            return np.asarray(halves / np.linalg.norm(halves), np.float32)
+
+    def template(*, mirrored: bool) -> Template | None:
+        ran = Ran("recorder", "CPU", "f32", "open", "d")
+        engine = Halves([_face(110, 95)])
+        return Enroller(engine, ran, length=2, levelled=False, mirrored=mirrored).template(_picture(250, 200))
+
+    assert template(mirrored=False) == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
+    assert template(mirrored=True) == pytest.approx([0.5**0.5] * 2)
+
+
 def _picture(width: int, height: int) -> Picture:
     return np.zeros((height, width, 3), np.uint8)
 

@@ -16,8 +16,8 @@ from overt.errors import Fatal
 from overt_lab.evaluate import measuring
 from overt_lab.evaluate.cli import evaluate
 from overt_lab.evaluate.faces import EngineChoice, Ran
+from overt_lab.evaluate.metrics import named
 from overt_lab.evaluate.templates import Picture, Template
-from overt_lab.evaluate.verification import named
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +30,7 @@ class Greys:
 
     length = 2
 
-    def __init__(self, choice: EngineChoice, levelled: bool, workers: int) -> None:
+    def __init__(self, choice: EngineChoice, levelled: bool, mirrored: bool, workers: int) -> None:
         precision = "bf16" if choice.precision == "auto" else choice.precision
         self._stretch = {"bf16": 1.0, "f32": 1.5}[precision]
         self.ran = Ran("greys", "CPU", precision, choice.pack, "d1")
@@ -106,6 +106,7 @@ def test_a_rate_without_five_expected_errors_is_null_beside_its_counts(case: Cas
     assert math.cos(math.radians(50)) < stated["threshold"] < math.cos(math.radians(2))
     assert unstated == {
         "tmr": None,
+        "ci": None,
         "threshold": None,
         "missed": 1,
         "false_matches": 0,

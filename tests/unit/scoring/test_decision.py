@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from overt.scoring import SHOTS_APART, Candidate, ProbeScores, Verdict, VerdictKind, decide
+from overt.scoring import SHOTS_APART, Candidate, ProbeScores, Under18, Verdict, VerdictKind, decide
 
 pytestmark = pytest.mark.unit
 
@@ -153,3 +153,66 @@ def test_it_finds_what_trying_every_combination_finds(probes: list[ProbeScores],
         assert len(verdict.agreeing) == needed
         entry = verdict.entry_id
         assert all(dict(probes[i].candidates)[entry] >= best for i in verdict.agreeing)
+
+
+def test_two_entries_that_are_close_make_it_ambiguous() -> None:
+    probes = [shot(0, a=0.70, kin=0.68), shot(300, a=0.60, kin=0.57)]
+    close = decide(probes, threshold=0.4, margin=0.05)
+    assert (close.kind, close.entry_id, close.rival, close.ambiguous) == (VerdictKind.AGREED, "a", "kin", True)
+    assert not decide(probes, threshold=0.4, margin=0.02).ambiguous
+    assert not decide(probes, threshold=0.4).ambiguous
+    assert decide(probes, threshold=0.58, margin=0.05).rival == "kin", "below the threshold it is as like as before"
+
+
+def test_a_rival_is_close_in_every_agreeing_shot() -> None:
+    probes = [shot(0, a=0.70, b=0.69), shot(300, a=0.68, b=0.3), shot(600, a=0.4, b=0.9)]
+    assert not decide(probes, threshold=0.5, margin=0.05).ambiguous
+
+
+def test_under_18_takes_a_higher_threshold_and_a_third_shot() -> None:
+    young = Under18(entries={"child"}, threshold=0.5)
+    twice = [shot(0, child=0.6), shot(300, child=0.6)]
+    assert decide(twice, threshold=0.4).kind is VerdictKind.AGREED
+    assert decide(twice, threshold=0.4, under_18=young).kind is VerdictKind.PENDING
+    assert decide([*twice, shot(600, child=0.55)], threshold=0.4, under_18=young).score == 0.55
+    assert decide([*twice, shot(600, child=0.45)], threshold=0.4, under_18=young).kind is VerdictKind.PENDING
+    assert decide([shot(0, child=0.45)], threshold=0.4, under_18=young).kind is VerdictKind.NO_MATCH
+    assert decide([shot(0, a=0.45), shot(300, a=0.45)], threshold=0.4, under_18=young).entry_id == "a"
+
+
+def test_a_calibration_is_said() -> None:
+    assert not decide([shot(0, a=9.0)], threshold=8.0, uncalibrated=False).uncalibrated
+    assert decide([], threshold=8.0).uncalibrated
+
+
+def test_a_margin_that_is_none_is_refused() -> None:
+    for margin in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match="margin"):
+            decide([], threshold=0.4, margin=margin)
+
+
+@given(tracks, thresholds, needed, st.floats(0, 0.5))
+def test_a_margin_changes_nothing_but_the_rival(
+    probes: list[ProbeScores], threshold: float, needed: int, margin: float
+) -> None:
+    without = decide(probes, threshold=threshold, agreeing_shots=needed)
+    told = decide(probes, threshold=threshold, agreeing_shots=needed, margin=margin)
+    assert (told.kind, told.entry_id, told.score, told.agreeing) == (
+        without.kind,
+        without.entry_id,
+        without.score,
+        without.agreeing,
+    )
+    assert told.rival is None or (told.kind is VerdictKind.AGREED and told.rival != told.entry_id)
+
+
+@given(tracks, thresholds, needed, st.floats(0, 0.5), st.integers(1, 4))
+def test_stricter_for_the_young_never_finds_more(
+    probes: list[ProbeScores], threshold: float, needed: int, above: float, shots: int
+) -> None:
+    plain = decide(probes, threshold=threshold, agreeing_shots=needed)
+    young = Under18(entries=frozenset("abcd"), threshold=threshold + above, agreeing_shots=shots)
+    strict = decide(probes, threshold=threshold, agreeing_shots=needed, under_18=young)
+    assert RANK[strict.kind] <= RANK[plain.kind]
+    nobody = Under18(entries=(), threshold=threshold + above, agreeing_shots=shots)
+    assert decide(probes, threshold=threshold, agreeing_shots=needed, under_18=nobody) == plain

@@ -64,7 +64,7 @@ def register(app: FastAPI, *, control: Control, alerts: Alerts, feeds: AlertFeed
         responses={**errors(401, 403, 404, 410), **_JPEG},
     )
     async def get_evidence(deployment: str, alert: str, part: Part) -> Response:
-        """A picture of the alert. In the scene every other face has been replaced by flat blocks."""
+        """A picture of the alert. The scene is what is around the person; every other face in it is flat blocks."""
         await control.get(deployment)
         jpeg = await alerts.evidence(deployment, alert, part)
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})

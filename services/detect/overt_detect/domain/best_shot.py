@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,10 +19,22 @@ BETTER_BY = 1.1
 """A later shot costs a template and a search, so it has to be better by this factor of rank. From the poorest
 accepted face to the best one that makes about eight shots, which is what one search takes."""
 
+LOOKS_A_SECOND = 25.0
+MOST_LOOKS = 8
+"""Faces of one camera that are looked at closely: with the template that takes 12 ms, as long as finding all faces of a
+frame. A group of eight would hold up their own next frames, and other cameras', for a tenth of a second; so at 25
+frames/s each frame looks at one, and at 5 frames/s at five. Whose turn it is: who waits for a second shot, then who
+had the fewest turns, then the best."""
+
 REFRESH_S = 10.0
 """After this long a track's next acceptable face is a shot whatever came before: the tracker may have gone over from
 one person to another, who would otherwise pass unseen. Most people are past a camera sooner; one who stands in front
 of it costs one template in ten seconds."""
+
+
+def looks(since: float) -> int:
+    """How many faces of a frame are looked at closely that comes `since` seconds after the one before."""
+    return min(MOST_LOOKS, max(1, round(since * LOOKS_A_SECOND)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class BestShots:
 
     def __init__(self) -> None:
         self._last: dict[int, Shot] = {}
+        self._turns: Counter[int] = Counter()
 
     def rests(self, track: int, *, at: float) -> bool:
         """Whether the track, once settled, needs no shot now."""
@@ -53,6 +67,14 @@ class BestShots:
         """The track may have become somebody else, of whom there is no shot."""
         if (last := self._last.get(track)) is not None:
             self._last[track] = Shot(last.at, 0.0)
+
+    def urgency(self, track: int, *, rank: float, pending: bool) -> tuple[bool, int, float]:
+        """The smaller, the sooner its turn, among faces of one frame that are not refused."""
+        return not pending, self._turns[track], -rank
+
+    def looked_at(self, track: int) -> None:
+        """It had a turn, whatever came of it."""
+        self._turns[track] += 1
 
     def refusal(self, track: int, *, rank: float, at: float, pending: bool) -> Reason | None:
         """None: take it, and say so with `took`. With the highest rank that a face may turn out to have, a refusal
@@ -71,6 +93,7 @@ class BestShots:
     def forget(self, tracks: Iterable[int]) -> None:
         for track in tracks:
             self._last.pop(track, None)
+            self._turns.pop(track, None)
 
     def __len__(self) -> int:
         return len(self._last)

@@ -1,10 +1,10 @@
 """Makes sure of the masking: what is kept is shown to the detector again, until it finds the alerted face only.
 
 A face that was missed in the frame may be found in the scene, at another scale and after another compression:
-on a street clip that happened in a third of the scenes. So the finished scene is looked at as it is, at three
-quarters and at half its size, and so is the crop; whoever is found is blocked out, and it is looked at again. All of
-it lies on two sheets, each one question and one turn among the cameras' frames. On one core that takes 50 ms.
-If detect cannot be asked, or after ROUNDS finds somebody still, everything around the alerted face goes.
+on a street clip that happened in a third of the scenes. So the finished scene is looked at as it is and at half its
+size, and so is the crop; whoever is found is blocked out, and it is looked at again. All of it lies on one sheet: one
+question, one turn among the cameras' frames. If detect cannot be asked, or after ROUNDS finds somebody still,
+everything around the alerted face goes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ log = get_logger(__name__)
 
 ROUNDS = 4
 
-SCALES = (0.75, 0.5)
-"""Of the scene, beside 1. What is found at one is not always found at another."""
-
-SCALED_FROM_PX = 640
-"""Of the longer side: a smaller scene shows nothing more when it is made smaller still."""
+SMALLER = 0.5
+"""Of the scene, beside 1. What is found at one is not always found at the other."""
 
 GAP_PX = 32
 """Of grey between the pictures of a sheet, so that nobody's face begins in one and ends in the next."""
@@ -95,45 +92,33 @@ async def check(pictures: Pictures, finder: FaceFinder) -> Pictures:
 
 async def _found(pictures: Pictures, finder: FaceFinder) -> tuple[list[Box], list[Box]]:
     """Every face in the scene, and in the crop. Away."""
-    sheets: list[Sheet] = []
+    made: list[Sheet] = []
     try:
-        await off_loop(lambda: sheets.extend(sheets_of(pictures)))
-        found = await finder.find([sheet.picture for sheet in sheets])
+        await off_loop(lambda: made.append(sheet_of(pictures)))
+        return made[0].sort(await finder.find(made[0].picture))
     finally:
-        for sheet in sheets:
+        for sheet in made:
             sheet.picture.fill(0)
-    in_each = [sheet.sort(boxes) for sheet, boxes in zip(sheets, found, strict=True)]
-    return [box for in_scene, _ in in_each for box in in_scene], [box for _, in_crop in in_each for box in in_crop]
 
 
 @overwriting
-def sheets_of(pictures: Pictures) -> list[Sheet]:
-    """The scene and the crop as they are kept; and, unless it is small, the scene made smaller. The sheets are the
-    caller's to overwrite. Blocks."""
+def sheet_of(pictures: Pictures) -> Sheet:
+    """The scene as it is kept; beside it the crop, and below that the scene made smaller. The sheet is the caller's to
+    overwrite. Blocks."""
     scene, crop = decode(pictures.scene), decode(pictures.crop)
     height, width = scene.shape[:2]
-    if max(height, width) <= SCALED_FROM_PX:
-        return [_sheet([[(scene, 1.0)], [(crop, None)]])]
-    sizes = [(max(1, round(width * scale)), max(1, round(height * scale))) for scale in SCALES]
-    large, small = (resized(scene, size, cv2.INTER_AREA) for size in sizes)
-    return [_sheet([[(scene, 1.0)]]), _sheet([[(large, SCALES[0])], [(small, SCALES[1]), (crop, None)]])]
-
-
-def _sheet(rows: Sequence[Sequence[tuple[BGR, float | None]]]) -> Sheet:
-    """Rows of pictures and their scales; of the crop, None."""
-    placed, top = [], 0
-    for row in rows:
-        left = 0
-        for picture, scale in row:
-            height, width = picture.shape[:2]
-            placed.append((picture, Tile(left, top, width, height, scale or 1.0, of_crop=scale is None)))
-            left += width + GAP_PX
-        top += max(picture.shape[0] for picture, _ in row) + GAP_PX
-    bottom, right = max(t.top + t.height for _, t in placed), max(t.left + t.width for _, t in placed)
+    smaller = resized(scene, (max(1, round(width * SMALLER)), max(1, round(height * SMALLER))), cv2.INTER_AREA)
+    beside, below = width + GAP_PX, crop.shape[0] + GAP_PX
+    tiles = [
+        Tile(0, 0, width, height),
+        Tile(beside, 0, crop.shape[1], crop.shape[0], of_crop=True),
+        Tile(beside, below, smaller.shape[1], smaller.shape[0], SMALLER),
+    ]
+    bottom, right = max(t.top + t.height for t in tiles), max(t.left + t.width for t in tiles)
     sheet = np.full((_up(bottom), _up(right), 3), 128, np.uint8)
-    for picture, tile in placed:
-        sheet[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] = picture
-    return Sheet(sheet, [tile for _, tile in placed])
+    for picture, t in zip((scene, crop, smaller), tiles, strict=True):
+        sheet[t.top : t.top + t.height, t.left : t.left + t.width] = picture
+    return Sheet(sheet, tiles)
 
 
 def _up(side: int) -> int:

@@ -14,7 +14,7 @@ from overt_ingest.domain.faces import FoundFace, known_reason
 from overt_ingest.domain.sighting import Sighting
 
 # Why a face was not templated although nothing is wrong with its picture: says nothing of the track's fate.
-_NO_FAULT = frozenset({Reason.NOT_BETTER, Reason.SETTLED, Reason.NOT_TRACKED})
+_NO_FAULT = frozenset({Reason.NOT_BETTER, Reason.NEXT_FRAME, Reason.SETTLED, Reason.NOT_TRACKED})
 
 
 def fate_of_refusal(code: str) -> Fate | None:

@@ -267,7 +267,9 @@ class FoundFace(_message.Message):
     template: _builtins.bytes
     """Little-endian float32, unit length. Set only on a shot."""
     refused: _builtins.str
-    """Why this face is not a shot: a quality code, `outside_zone`, `not_better`, `settled`, `not_tracked`."""
+    """Why this face is not a shot: a quality code, `outside_zone`, `not_better`, `next_frame`, `settled`,
+    `not_tracked`.
+    """
     @_builtins.property
     def box(self) -> _types_pb2.Box: ...
     @_builtins.property

@@ -1,0 +1,1 @@
+"""What a list, a street and a threshold will bring: told before anybody authorises them."""
