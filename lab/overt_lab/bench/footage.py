@@ -69,6 +69,11 @@ class Footage:
         return len(self.packets) / self.frames_per_second
 
     @property
+    def own_part(self) -> float:
+        """Of the pictures that are sent, those that are the clip's and not flat."""
+        return len(self.packets) / (len(self.packets) + len(self.cap))
+
+    @property
     def pass_s(self) -> float:
         """Of one pass and the silence after it."""
         return self.clip_s + GAP_S

@@ -59,11 +59,12 @@ class Measured:
 
     @property
     def offered(self) -> float:
-        return self.window.sent / self.window.seconds
+        """Frames a second, the clip's own only: the flat ones between its passes cost less. So does `analysed`."""
+        return self.window.sent * self.footage.own_part / self.window.seconds
 
     @property
     def analysed(self) -> float:
-        return self.window.analysed / self.window.seconds
+        return self.window.analysed * self.footage.own_part / self.window.seconds
 
     @property
     def saturated(self) -> bool:
