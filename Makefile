@@ -52,7 +52,7 @@ check-proto: $(STAMP) ## fail if libs/overt/api is not what proto/ says
 lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	@$(LOCK) pyproject.toml -o requirements.lock
 
-bench: $(STAMP) ## figures: search latency and recall of the list index
+bench: $(STAMP) ## figures: search latency and recall of the list index, masking of a street
 	@$(BIN)/python -m pytest -q -s -m bench tests/bench
 
 soak: $(STAMP) ## memory of every service over ten minutes (MINUTES=10)
