@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,10 @@ from overt_lab.evaluate.page import equity_page, identification_page
 from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.scores import RAW, Scorer
 from overt_lab.evaluate.templates import Templates
-from playwright.async_api import async_playwright
+from support.browser import chromium
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
 
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 SETTING = Setting("greys", "open", True, False, None, {"pictures": "here"}, 1.0, 2, None)
 
 
@@ -43,11 +41,7 @@ def _pages() -> dict[str, str]:
 
 
 async def test_the_pages_stand_alone(tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("not run: chromium is not installed. As root: make system")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+    async with chromium() as browser:
         for name, content in _pages().items():
             file = tmp_path / f"{name}.html"
             file.write_text(content, encoding="utf-8")
@@ -79,4 +73,3 @@ async def test_the_pages_stand_alone(tmp_path: Path) -> None:
                 assert beyond == [], name
             assert len(await page.pdf()) > 10_000
             await page.close()
-        await browser.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,35 +16,20 @@ from overt.ledger import Book, CameraAccount
 from overt.permissions import Role
 from overt_gateway.ports import Alert, Sighting
 from overt_gateway.testing import an_alert
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
+from support.browser import chromium
 from support.served_gateway import SQUARE, WIDE, Cut, Served, evidence_pictures, scene_face, served_gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SHOTS = os.environ.get("OVERT_TEST_SCREENSHOTS")
 """A directory to leave pictures of the page in, for people to look at."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        told = "not run: chromium is not installed. As root: make system"
-        # On CI a page that nobody looked at is a failure.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(told)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
-        yield browser
-        await browser.close()
+    async with chromium() as launched:
+        yield launched
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
+from overt_lab.bench.footage import Sink
 
 BGR = NDArray[np.uint8]
 
@@ -44,7 +45,7 @@ def encoded(
 
 def transport_stream(packets: Iterable[av.Packet[Any]], *, fps: int = 25) -> list[bytes]:
     """The same as MPEG-TS, what belongs to a packet in one piece. Sizes and codecs may change on the way."""
-    sink = _Sink()
+    sink = Sink()
     pieces = []
     with av.open(sink, "w", format="mpegts", options={"flush_packets": "1"}) as output:
         stream = output.add_stream("libx264", rate=fps)
@@ -54,17 +55,3 @@ def transport_stream(packets: Iterable[av.Packet[Any]], *, fps: int = 25) -> lis
             output.mux(packet)
             pieces.append(sink.take())
     return pieces
-
-
-class _Sink:
-    def __init__(self) -> None:
-        self._written = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._written += data
-        return len(data)
-
-    def take(self) -> bytes:
-        taken = bytes(self._written)
-        self._written.clear()
-        return taken

@@ -198,7 +198,7 @@ class Remuxer:
 
     def __init__(self, footage: Footage) -> None:
         self._footage = footage
-        self._sink = _Sink()
+        self._sink = Sink()
         # With its length in its header, what is complete leaves the receiver's demultiplexer at once.
         options = {"flush_packets": "1", "omit_video_pes_length": "0"}
         self._container = av.open(self._sink, "w", format="mpegts", options=options)
@@ -236,7 +236,7 @@ class Remuxer:
         self._container.close()
 
 
-class _Sink:
+class Sink:
     """What the muxer writes to."""
 
     def __init__(self) -> None:

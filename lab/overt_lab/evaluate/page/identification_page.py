@@ -8,13 +8,16 @@ from overt_lab.evaluate.drawing import PROBES_EACH
 from overt_lab.evaluate.identification import Identified, Searched
 from overt_lab.evaluate.metrics import OperatingPoint, named
 from overt_lab.evaluate.page.document import answers, document, figure, listing, paragraph, section, table
-from overt_lab.evaluate.page.plots import WIDTH, Series, det, distributions
-from overt_lab.evaluate.page.setting import Setting, styles
+from overt_lab.evaluate.page.plots import WIDTH, distributions
+from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.page.svg import Sheet
+from overt_lab.evaluate.page.trade_off import trade_off
 from overt_lab.evaluate.resampling import RESAMPLES
 from overt_lab.evaluate.scores import SHORTLIST
 from overt_lab.evaluate.wording import KINDS, NOTHING, one_in, share, too_few
 from overt_lab.wording import counted
+
+AXES = ("searches of people not listed, with a false positive (FPIR)", "searches that fail (FNIR)")
 
 
 def page(found: Identified, seed: int, setting: Setting) -> str:
@@ -43,7 +46,7 @@ def page(found: Identified, seed: int, setting: Setting) -> str:
                 "The trade-off",
                 figure(
                     1,
-                    _curve(found),
+                    trade_off(found.searched, "FPIR", AXES),
                     "Detection error trade-off: how many searches for listed people fail, for how "
                     "many of the others give a false positive, at every threshold. Lower is better. Each curve "
                     "begins where five false positives were counted. Markers: the rates of the tables.",
@@ -91,28 +94,6 @@ def _row(point: OperatingPoint, ci: Interval | None) -> list[str]:
         f"{point.false_matches:,} of {point.non_mated:,}",
         f"{point.expected_false_matches:.3g}",
     ]
-
-
-def _curve(found: Identified) -> str:
-    described = "; ".join(
-        f"{KINDS[one.name]}: "
-        + ", ".join(f"at FPIR {named(p.fmr)} {share(1 - p.tmr)} missed" for p in one.points if p.tmr is not None)
-        for one in found.searched
-    )
-    sheet = Sheet(WIDTH, 420, "Detection error trade-off", described, "det")
-    series = [
-        Series(
-            label,
-            [(step.false, step.missed) for step in one.curve],
-            style,
-            [((p.fmr, 1 - p.tmr), share(1 - p.tmr)) for p in one.points if p.tmr is not None],
-        )
-        for one, (label, style) in zip(found.searched, styles([s.name for s in found.searched]), strict=True)
-        if one.curve
-    ]
-    return det(
-        sheet, series, ("searches of people not listed, with a false positive (FPIR)", "searches that fail (FNIR)")
-    )
 
 
 def _scores(one: Searched) -> str:

@@ -6,11 +6,14 @@ from overt.scoring import Interval, clopper_pearson
 
 from overt_lab.evaluate.metrics import FOLDS, Mated, OperatingPoint, named
 from overt_lab.evaluate.page.document import answers, document, figure, listing, paragraph, section, table
-from overt_lab.evaluate.page.plots import WIDTH, Series, det, distributions
-from overt_lab.evaluate.page.setting import Setting, styles
+from overt_lab.evaluate.page.plots import WIDTH, distributions
+from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.page.svg import Sheet
+from overt_lab.evaluate.page.trade_off import trade_off
 from overt_lab.evaluate.verification import Rates, Verified
 from overt_lab.evaluate.wording import KINDS, NOTHING, one_in, share, too_few
+
+AXES = ("pairs of two people that match (FMR)", "pairs of one person that do not (FNMR)")
 
 
 def page(found: Verified, same: Mated, setting: Setting) -> str:
@@ -38,7 +41,7 @@ def page(found: Verified, same: Mated, setting: Setting) -> str:
                 "The trade-off",
                 figure(
                     1,
-                    _curve(found),
+                    trade_off(found.rates, "FMR", AXES),
                     "Detection error trade-off: how many pairs of one person are missed for "
                     "how many pairs of two that match, at every threshold. Lower is better. Markers: the rates of "
                     "the table.",
@@ -106,26 +109,6 @@ def _folds(rates: Rates) -> str:
         ["fold", *map(str, range(1, FOLDS + 1))],
         [["right, %", *(f"{100 * one:.1f}" for one in fold.accuracies)]],
     )
-
-
-def _curve(found: Verified) -> str:
-    described = "; ".join(
-        f"{KINDS[rates.name]}: "
-        + ", ".join(f"at FMR {named(p.fmr)} {share(1 - p.tmr)} missed" for p in rates.points if p.tmr is not None)
-        for rates in found.rates
-    )
-    sheet = Sheet(WIDTH, 420, "Detection error trade-off", described, "det")
-    series = [
-        Series(
-            label,
-            [(step.false, step.missed) for step in rates.curve],
-            style,
-            [((p.fmr, 1 - p.tmr), share(1 - p.tmr)) for p in rates.points if p.tmr is not None],
-        )
-        for rates, (label, style) in zip(found.rates, styles([r.name for r in found.rates]), strict=True)
-        if rates.curve
-    ]
-    return det(sheet, series, ("pairs of two people that match (FMR)", "pairs of one person that do not (FNMR)"))
 
 
 def _scores(rates: Rates, same: Mated) -> str:
