@@ -25,9 +25,7 @@ class Beside:
     async def __aexit__(self, *error: object) -> None:
         await self._group.__aexit__(*error)  # type: ignore[arg-type]  # as it was given to us
 
-    def start(
-        self, work: Callable[[], Awaitable[None]], *, step: str, at_end: Callable[[], object]
-    ) -> asyncio.Task[None]:
+    def start(self, work: Callable[[], Awaitable[None]], *, step: str, at_end: Callable[[], object]) -> None:
         """`step` names it in the log. `at_end` is called when the work is over, however it ended and even if it never
         began: what the work owns is let go of there. CancelledError if everything is being cancelled."""
         running = self._run(work, step)
@@ -39,7 +37,6 @@ class Beside:
             at_end()
             raise asyncio.CancelledError from None
         task.add_done_callback(lambda done: at_end())
-        return task
 
     async def _run(self, work: Callable[[], Awaitable[None]], step: str) -> None:
         try:

@@ -1,9 +1,8 @@
 """The sightings of one camera: what waits for a second shot, the check of its pictures, and how it becomes evidence.
 
 A face that was missed in the frame may be found in the scene. So before anything is sealed, its pictures are shown
-to the detector once more. That is begun when the sighting begins and goes on while it waits: the second shot comes
-120 ms later at the earliest, and then an alert has not to wait for it. The frame is long destroyed by then. What is
-not confirmed was checked in vain, but most candidates are confirmed, and the others are few.
+to the detector once more. An alert waits for that, some 30 ms; checked while they wait for their second shot, a third
+of all pictures would be checked in vain.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ class Sightings:
         self._clock = clock
         self._labels = labels
         self._waiting: dict[Sighting, asyncio.TimerHandle] = {}
-        self._checks: dict[Exhibit, asyncio.Task[None]] = {}
         self._checking = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     def __len__(self) -> int:
@@ -61,20 +59,17 @@ class Sightings:
         track.sighting = sighting = Sighting(exhibit, probe, deadline=deadline, on_end=self._forget)
         left = max(0.0, deadline - self._clock.monotonic())
         self._waiting[sighting] = asyncio.get_running_loop().call_later(left, sighting.destroy)
-        self._begin_check(exhibit)
 
     def seal(self, exhibit: Exhibit, track: Track, finding: Finding) -> None:
         """One alert for this track and entry, as soon as its pictures are checked. From here on the track is settled,
-        whatever becomes of the evidence. Of an entry that it has alerted for nothing more is kept. The exhibit is ours,
-        or was already."""
+        whatever becomes of the evidence. Of an entry that it has alerted for nothing more is kept. The exhibit is
+        ours."""
         track.settled = True
         if finding.verdict.entry_id in track.alerts:
             exhibit.close(SEEN_ALREADY)
             return
         track.alerts.add(finding.verdict.entry_id)
         self._beside.start(lambda: self._seal(exhibit, finding), step="seal", at_end=lambda: self._lose(exhibit))
-        if exhibit not in self._checks and not exhibit.pictures.checked:
-            self._begin_check(exhibit)
 
     def _forget(self, sighting: Sighting) -> None:
         if timer := self._waiting.pop(sighting, None):
@@ -82,23 +77,12 @@ class Sightings:
 
     # Beside the camera's loop
 
-    def _begin_check(self, exhibit: Exhibit) -> None:
-        check = self._beside.start(
-            lambda: self._check(exhibit), step="check", at_end=lambda: self._checks.pop(exhibit, None)
-        )
-        self._checks[exhibit] = check
-        exhibit.stop_checking = check.cancel
-
-    async def _check(self, exhibit: Exhibit) -> None:
+    async def _seal(self, exhibit: Exhibit, finding: Finding) -> None:
         async with self._checking:
             began = self._clock.monotonic()
             with span(SpanName.SIGHTING_CHECK):
                 exhibit.replace(await self._studio.check(exhibit.pictures))
         observe(Metric.SIGHTING_STEP, (self._clock.monotonic() - began) * 1e3, step="check", **self._labels)
-
-    async def _seal(self, exhibit: Exhibit, finding: Finding) -> None:
-        if (check := self._checks.get(exhibit)) is not None:
-            await asyncio.wait((check,))
         began = self._clock.monotonic()
         with span(SpanName.EVIDENCE_SEAL) as told:
             evidence = await self._studio.seal(exhibit.pictures, finding)

@@ -53,6 +53,12 @@ class FakePicture:
             raise RuntimeError("this picture is destroyed")
         return np.zeros((64, 64, 3), np.uint8)
 
+    def sides(self) -> tuple[int, int]:
+        return 64, 64
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        return self.bgr()[top:bottom, left:right]
+
     def destroy(self) -> None:
         self._jpeg = None
 

@@ -127,17 +127,16 @@ async def test_detect_is_asked_for_another_shot_while_the_first_is_cut_out() -> 
 
 
 @scene
-async def test_the_frame_is_gone_when_its_pictures_are_made_and_they_are_checked_while_the_sighting_waits() -> None:
+async def test_the_frame_is_gone_when_its_pictures_are_made_and_these_are_checked_once_confirmed() -> None:
     world = Set(analyses=[Analysis([shot(1)])], verdicts=[Decision.PENDING, Decision.AGREED])
     async with world.camera():
-        world.parts.darkroom.before_each = _slow(develop=0.01, check=0.1)
+        world.parts.darkroom.before_each = _slow(develop=0.01)
         await world.push(1, every=0.02)
         assert not world.pictures[0].alive
-        assert world.parts.darkroom.begun == ["develop", "check"]
-        await asyncio.sleep(0.1)
-        assert world.parts.darkroom.ended == ["develop", "check"]
+        assert world.parts.darkroom.begun == ["develop"]
         await world.push(1, every=0.001)
-        assert len(world.parts.outbox.stored) == 1, "nothing was left to wait for"
+        assert world.parts.darkroom.ended == ["develop", "check", "seal"]
+        assert len(world.parts.outbox.stored) == 1
 
 
 @scene
@@ -154,16 +153,26 @@ async def test_an_alert_waits_for_the_check_of_its_pictures() -> None:
 
 
 @scene
-async def test_no_more_than_two_scenes_are_checked_at_a_time_and_the_unconfirmed_not_at_all() -> None:
+async def test_no_more_than_two_scenes_are_checked_at_a_time() -> None:
+    crowd = Analysis([shot(n) for n in range(1, 6)])
+    world = Set(analyses=[crowd, NOBODY], verdicts=[Decision.AGREED])
+    async with world.camera():
+        world.parts.darkroom.before_each = _slow(check=0.5)
+        await world.push(1)
+        assert world.parts.darkroom.begun.count("check") == 2
+        await asyncio.sleep(0.5)
+        assert world.parts.darkroom.begun.count("check") == 4
+    assert len(world.parts.outbox.stored) == 5
+
+
+@scene
+async def test_the_unconfirmed_are_not_checked() -> None:
     crowd = Analysis([shot(n) for n in range(1, 6)])
     world = Set(analyses=[crowd, NOBODY], verdicts=[Decision.PENDING])
     async with world.camera():
-        world.parts.darkroom.before_each = _slow(check=5)
         await world.push(1)
-        assert world.parts.darkroom.begun.count("check") == 2
         await asyncio.sleep(1.1)
-    assert world.parts.darkroom.begun.count("check") == 2
-    assert "check" not in world.parts.darkroom.ended
+    assert "check" not in world.parts.darkroom.begun
     assert world.tracks.destroyed == {"unconfirmed": 5}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
+from math import ceil, floor
 from typing import ParamSpec, TypeVar
 
 import cv2
@@ -23,6 +24,7 @@ from overt.errors import Rejected
 from overt.reasons import Reason
 
 from overt_ingest.domain.faces import Box
+from overt_ingest.domain.frame import Picture
 from overt_ingest.domain.sighting import Pictures
 
 P = ParamSpec("P")
@@ -45,7 +47,8 @@ SURROUNDINGS = 14.0
 _ABOVE = 0.25
 """Of the scene's height lies above the face, if the frame goes that far: less is to be seen there than below."""
 
-CROP_SIDE_PX = 320
+CROP_SIDE_PX = 288
+"""At most."""
 SCENE_SIDE_PX = 640
 """At most; and, if the frame has as many, at least: then most scenes are of one size, for which detect is prepared."""
 
@@ -108,6 +111,15 @@ class _Pixels:
 
 
 @overwriting
+def developed(picture: Picture, *, alerted: Box, others: Iterable[Box]) -> Pictures:
+    """`develop` of a frame's picture, of which no more is made visible than the two JPEGs show."""
+    width, height = picture.sides()
+    shown = _both(surroundings(alerted, width, height), _around(alerted, CROP_MARGIN, width, height))
+    bgr = ours(picture.part(shown.left, shown.top, shown.right, shown.bottom))
+    return develop(bgr, alerted=shown.seen(alerted), others=[shown.seen(other) for other in others])
+
+
+@overwriting
 def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
     """Not yet checked. `bgr` is not changed, and nothing of it is kept but what the two JPEGs show. Rejected if the
     face is not in it, or if the pictures cannot be made small enough.
@@ -135,12 +147,22 @@ def develop(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> Pictures:
 
 
 def surroundings(face: Box, width: int, height: int) -> _Pixels:
-    """What the scene shows of a picture of that size: a square, or all there is."""
-    side = round(max(SURROUNDINGS * max(face.width, face.height), SCENE_SIDE_PX))
-    across, down = min(side, width), min(side, height)
-    left = min(max(round(face.x + face.width / 2 - across / 2), 0), width - across)
-    top = min(max(round(face.y + face.height / 2 - _ABOVE * down), 0), height - down)
+    """What the scene shows of a picture of that size: a square, unless the face alone is longer than that."""
+    side = min(round(max(SURROUNDINGS * max(face.width, face.height), SCENE_SIDE_PX)), width, height)
+    across, down = (
+        min(max(side, ceil(of_face) + 1), most) for of_face, most in ((face.width, width), (face.height, height))
+    )
+    left = _begin(across, 0.5, face.x, face.width, width)
+    top = _begin(down, _ABOVE, face.y, face.height, height)
     return _Pixels(top, top + down, left, left + across)
+
+
+def _begin(length: int, before: float, face: float, face_length: float, most: int) -> int:
+    """Where so many of `most` pixels begin that the face is in them, that part of them before its middle if it can
+    be."""
+    wanted = round(face + face_length / 2 - before * length)
+    with_face = min(max(wanted, ceil(face + face_length) - length), floor(face))
+    return min(max(with_face, 0), most - length)
 
 
 def masked_scene(bgr: BGR, *, alerted: Box, others: Iterable[Box]) -> tuple[BGR, float]:
@@ -211,6 +233,16 @@ def decode(jpeg: bytes) -> BGR:
 
 def scaled(box: Box, scale: float) -> Box:
     return Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
+
+
+def _both(one: _Pixels, other: _Pixels) -> _Pixels:
+    """The smallest rectangle that holds them."""
+    return _Pixels(
+        min(one.top, other.top),
+        max(one.bottom, other.bottom),
+        min(one.left, other.left),
+        max(one.right, other.right),
+    )
 
 
 def _around(box: Box, margin: float, width: int, height: int, more: int = 0) -> _Pixels:

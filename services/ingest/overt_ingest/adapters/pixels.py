@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -74,6 +75,13 @@ class JpegPicture:
                 raise Rejected(Reason.NOT_A_JPEG, "the picture does not decode") from None
         return self._bgr
 
+    def sides(self) -> tuple[int, int]:
+        height, width = self.bgr().shape[:2]
+        return width, height
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        return self.bgr()[top:bottom, left:right].copy()
+
     def destroy(self) -> None:
         self._jpeg = None
         bgr, self._bgr = self._bgr, None
@@ -128,23 +136,37 @@ class VideoPicture:
         """See the port. 0.3 ms for 1080p as most cameras send it (yuv420p); 2 ms more in any other format. The
         planes are taken as they are when the stream says that its colours are BT.709's."""
         frame = self._alive()
-        if frame.format.name != "yuv420p" or frame.color_range == _FULL_RANGE:
+        if not _is_limited_420(frame):
             # One thread: a camera's frames come one by one, and cameras share the cores.
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG", threads=1)
         width, height = _even(self._width), _even(self._height)
-        into, begin = np.frombuffer(view, np.uint8), 0
-        for plane, part in zip(frame.planes, (1, 2, 2), strict=True):
-            columns, rows = width // part, height // part
-            lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-            end = begin + rows * columns
-            np.copyto(into[begin:end].reshape(rows, columns), lines[:rows, :columns])
-            begin = end
+        _copy_planes(frame, (0, 0, width, height), np.frombuffer(view, np.uint8))
         return width, height
 
     def bgr(self) -> NDArray[np.uint8]:
         if self._bgr is None:
             self._bgr = np.ascontiguousarray(self._alive().to_ndarray(format="bgr24", threads=1), dtype=np.uint8)
         return self._bgr
+
+    def sides(self) -> tuple[int, int]:
+        return self._width, self._height
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """Of the planes no more is converted than that: 0.4 ms for 640 x 640, where all of 1080p takes 4 ms."""
+        frame = self._alive()
+        # Outwards to whole pixels of the colour planes, which have half as many.
+        x, y, x_end, y_end = _even(left), _even(top), _even(right + 1), _even(bottom + 1)
+        if not _is_limited_420(frame) or x_end > self._width or y_end > self._height:
+            return self.bgr()[top:bottom, left:right].copy()
+        planes = np.empty((x_end - x) * (y_end - y) * 3 // 2, np.uint8)
+        _copy_planes(frame, (x, y, x_end, y_end), planes)
+        whole = cv2.cvtColor(planes.reshape(-1, x_end - x), cv2.COLOR_YUV2BGR_I420)
+        planes.fill(0)
+        if whole.shape[:2] == (bottom - top, right - left):
+            return np.asarray(whole, np.uint8)
+        found = whole[top - y : bottom - y, left - x : right - x].copy()
+        whole.fill(0)
+        return np.asarray(found, np.uint8)
 
     def _alive(self) -> DecodedFrame:
         if self._frame is None:
@@ -163,6 +185,22 @@ class VideoPicture:
 
 def _even(side: int) -> int:
     return side - side % 2
+
+
+def _is_limited_420(frame: DecodedFrame) -> bool:
+    """As most cameras send it."""
+    return bool(frame.format.name == "yuv420p" and frame.color_range != _FULL_RANGE)
+
+
+def _copy_planes(frame: DecodedFrame, rectangle: tuple[int, int, int, int], into: NDArray[np.uint8]) -> None:
+    """Of a rectangle (left, top, right, bottom, all even) the luma, then both colours, without padding."""
+    begin = 0
+    for plane, per in zip(frame.planes, (1, 2, 2), strict=True):
+        left, top, right, bottom = (side // per for side in rectangle)
+        lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        end = begin + (bottom - top) * (right - left)
+        np.copyto(into[begin:end].reshape(bottom - top, right - left), lines[top:bottom, left:right])
+        begin = end
 
 
 def pushed_picture(jpeg: bytes) -> JpegPicture:

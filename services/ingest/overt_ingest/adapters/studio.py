@@ -14,7 +14,7 @@ from overt.telemetry import current_traceparent
 from overt.wire import to_timestamp
 
 from overt_ingest.adapters.checking import check
-from overt_ingest.adapters.masking import develop, shrink
+from overt_ingest.adapters.masking import developed, shrink
 from overt_ingest.adapters.pixels import off_loop
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import FoundFace
@@ -36,7 +36,7 @@ class SealingStudio:
 
     async def develop(self, picture: Picture, faces: Sequence[FoundFace], alerted: FoundFace) -> Pictures:
         others = [face.box for face in faces if face is not alerted]
-        return await off_loop(lambda: develop(picture.bgr(), alerted=alerted.box, others=others))
+        return await off_loop(lambda: developed(picture, alerted=alerted.box, others=others))
 
     async def check(self, pictures: Pictures) -> Pictures:
         return await check(pictures, self._finder)

@@ -45,6 +45,15 @@ class Picture(Protocol):
         picture. Rejected if it does not decode."""
         ...
 
+    def sides(self) -> tuple[int, int]:
+        """Width and height. Blocks and is Rejected like `bgr`."""
+        ...
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """A copy of that rectangle, which lies inside, as `bgr` has it: the caller's to overwrite. Blocks and is
+        Rejected like `bgr`."""
+        ...
+
     def destroy(self) -> None:
         """What it owns is overwritten where that is possible (arrays) and let go of (bytes). Idempotent."""
         ...

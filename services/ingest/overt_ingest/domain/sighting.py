@@ -41,14 +41,12 @@ class Pictures:
 class Exhibit:
     """Pictures and the two entries of the books that live on in them. Owned by a sighting, then by its evidence."""
 
-    __slots__ = ("_frame", "_pictures", "_track", "stop_checking")
+    __slots__ = ("_frame", "_pictures", "_track")
 
     def __init__(self, pictures: Pictures, *, frame: Hold, track: Hold) -> None:
         self._pictures: Pictures | None = pictures
         self._frame = frame
         self._track = track
-        self.stop_checking: Callable[[], object] = lambda: None
-        """What ends the check of its pictures, if that is still going on when they are let go of."""
 
     @property
     def holds_pictures(self) -> bool:
@@ -62,9 +60,8 @@ class Exhibit:
         return self._pictures
 
     def replace(self, pictures: Pictures) -> None:
-        """With the same, checked. Nothing happens if it was closed meanwhile."""
-        if self._pictures is not None:
-            self._pictures = pictures
+        """With the same, checked."""
+        self._pictures = pictures
 
     def sealed(self) -> None:
         """The pictures are gone; sealed bytes, which only alerts can open, wait to be delivered."""
@@ -74,7 +71,6 @@ class Exhibit:
         """Nothing of it is left here, and there is nothing more to say of the track if that is None. Idempotent: the
         first fates count."""
         self._pictures = None
-        self.stop_checking()
         self._frame.let_go(frame)
         self._track.let_go(track)
 
