@@ -12,6 +12,10 @@ LONGEST_SIDE_PX: Final = 4096
 MOST_BYTES: Final = 8 * 1024 * 1024
 """As it travels: a JPEG, or raw (1080p has 6.2 MB)."""
 
+SHEET_PX: Final = (992, 640)
+"""Width and height of what ingest asks detect about besides frames: an alert's pictures on one sheet. Detect makes
+itself ready for it when it starts, or an alert would wait for that."""
+
 
 def check_size(width: int, height: int) -> None:
     """Rejected for sides out of bounds."""

@@ -11,7 +11,7 @@ from overt.reasons import Reason
 from overt.telemetry import Metric, SpanName, count, observe, span
 
 from overt_detect.domain.acceptance import Acceptance
-from overt_detect.domain.best_shot import BestShots, looks
+from overt_detect.domain.best_shot import BestShots, Pace
 from overt_detect.domain.continuity import Continuity
 from overt_detect.domain.geometry import Face, Zone
 from overt_detect.domain.quality import Quality, geometry, light, pose, rank
@@ -84,7 +84,7 @@ class StreamAnalysis:
         self._largest_input_px = largest_input_px
         self._best = BestShots()
         self._continuity = Continuity()
-        self._before = 0.0
+        self._pace = Pace()
 
     def analyse(
         self,
@@ -101,8 +101,7 @@ class StreamAnalysis:
             faces, qualities = self._find(pixels)
         with step("track"):
             tracks, ended = self._follow(faces, qualities, pixels.width, at)
-        frame = _Frame(pixels, at, pending, settled, looks(at - self._before))
-        self._before = at
+        frame = _Frame(pixels, at, pending, settled, self._pace.looks(at))
         with span(SpanName.DETECT_TEMPLATES) as told:
             found = self._judge_all(frame, list(zip(faces, qualities, tracks, strict=True)))
             shots = sum(f.template is not None for f in found)

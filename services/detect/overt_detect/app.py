@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from overt.api.detect.v1 import detect_pb2_grpc
 from overt.auth import TokenVerifier
 from overt.models import PreparedPack, default_directory, ensure
+from overt.pictures import SHEET_PX
 from overt.rpc import RpcServer, TlsFiles
 from overt.runtime import ServiceApp
 from overt.telemetry import get_logger
@@ -129,4 +130,6 @@ class DetectApp:
     def _load(self) -> tuple[PreparedPack, Chosen]:
         settings = self._settings
         prepared = ensure(settings.model_pack, settings.model_dir or default_directory())
-        return prepared, choose(prepared, wishes(settings))
+        chosen = choose(prepared, wishes(settings))
+        chosen.engine.prepare(*SHEET_PX)
+        return prepared, chosen

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from overt.reasons import Reason
-from overt_detect.domain.best_shot import BETTER_BY, MOST_LOOKS, REFRESH_S, SHOTS_APART_S, BestShots, looks
+from overt_detect.domain.best_shot import (
+    BETTER_BY,
+    LOOKS_A_SECOND,
+    MOST_LOOKS,
+    REFRESH_S,
+    SHOTS_APART_S,
+    BestShots,
+    Pace,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -105,8 +113,30 @@ def test_whose_turn_it_is(shots: BestShots) -> None:
     assert shots.urgency(2, rank=0.1, pending=False) < shots.urgency(1, rank=0.1, pending=False)
 
 
-@pytest.mark.parametrize(
-    ("since", "number"), [(0.0, 1), (0.033, 1), (0.04, 1), (0.05, 1), (0.08, 2), (0.2, 5), (1.0, MOST_LOOKS), (-5.0, 1)]
-)
-def test_how_many_faces_a_frame_looks_at_closely(since: float, number: int) -> None:
-    assert looks(since) == number
+def _looks(intervals: list[float]) -> list[int]:
+    pace, at = Pace(), 100.0
+    found = [pace.looks(at)]
+    for interval in intervals:
+        at += interval
+        found.append(pace.looks(at))
+    return found
+
+
+@pytest.mark.parametrize(("rate", "most"), [(25, 1), (15, 2), (8, 3), (4, 5)])
+def test_faces_are_looked_at_closely_so_often_a_second_at_any_rate(rate: int, most: int) -> None:
+    found = _looks([1 / rate] * 30 * rate)[-10 * rate :]
+    assert sum(found) == pytest.approx(10 * LOOKS_A_SECOND, abs=most + 1)
+    assert max(found) <= most
+
+
+def test_the_first_frame_looks_at_somebody_and_none_at_more_than_all_that_are_bearable() -> None:
+    assert _looks([])[0] == 1
+    assert max(_looks([30.0] * 20)) == MOST_LOOKS
+
+
+def test_captures_out_of_step_do_not_make_a_frame_look_at_several() -> None:
+    assert max(_looks([0.12, -0.04, -0.04, 0.12] * 50)) == 1
+
+
+def test_a_camera_whose_clock_goes_back_is_looked_at_all_the_same() -> None:
+    assert sum(_looks([0.04] * 50 + [-3600.0] + [0.04] * 100)[60:]) > 50

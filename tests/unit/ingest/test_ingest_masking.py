@@ -19,7 +19,7 @@ from overt.api.alerts.v1 import alerts_pb2
 from overt.crypto import sealing
 from overt.errors import Rejected
 from overt.ids import alert_id
-from overt.pictures import LONGEST_SIDE_PX, MOST_BYTES, SHORTEST_SIDE_PX
+from overt.pictures import LONGEST_SIDE_PX, MOST_BYTES, SHEET_PX, SHORTEST_SIDE_PX
 from overt.reasons import Reason
 from overt_ingest.adapters.checking import GAP_PX, check, sheet_of
 from overt_ingest.adapters.masking import (
@@ -157,6 +157,12 @@ def test_scenes_and_sheets_are_of_bounded_size(case: tuple[int, int, Box]) -> No
     assert sheet.shape[1] <= SCENE_SIDE_PX + GAP_PX + max(CROP_SIDE_PX, SCENE_SIDE_PX // 2)
     assert sheet.shape[0] <= CROP_SIDE_PX + GAP_PX + SCENE_SIDE_PX // 2
     assert all(side == SHORTEST_SIDE_PX or side % 32 == 0 for side in sheet.shape[:2]), "few sizes"
+
+
+@pytest.mark.parametrize("face", [Box(900, 300, 30, 40), Box(0, 0, 60, 70), Box(700, 500, 300, 380)])
+def test_the_sheet_is_of_the_size_that_detect_is_ready_for(face: Box) -> None:
+    pictures = develop(np.full((1080, 1920, 3), 90, np.uint8), alerted=face, others=[])
+    assert sheet_of(pictures).picture.shape[1::-1] == SHEET_PX
 
 
 _CORNERS = [(x, y) for y in (0, 300, 1000) for x in (0, 900, 1840)]

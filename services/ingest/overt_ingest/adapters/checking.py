@@ -34,8 +34,7 @@ GAP_PX = 32
 """Of grey between the pictures of a sheet, so that nobody's face begins in one and ends in the next."""
 
 _SHEET_MULTIPLE_PX = 32
-"""Sheets of scenes of the same size are of the same size (992 x 640 of nearly all): a detector is prepared for it once,
-which takes it a third of a second."""
+"""Sheets of scenes of the same size are of the same size; of nearly all it is SHEET_PX."""
 
 _SAME_OVERLAP = 0.3
 

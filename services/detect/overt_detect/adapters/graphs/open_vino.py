@@ -184,7 +184,7 @@ class _Compiled:
         self._compiled = compiled
         self._outputs = len(compiled.outputs)
         self._idle: deque[ov.InferRequest] = deque()
-        self._nothing = ov.Tensor(ov.Type.f32, (0,))
+        self._nothing: tuple[Shape, ov.Tensor] = (0,), ov.Tensor(ov.Type.f32, (0,))
         self.used = time.monotonic()
 
     @contextmanager
@@ -205,9 +205,10 @@ class _Compiled:
 
     def _instead_of(self, shape: Shape) -> ov.Tensor:
         """A tensor of that shape that nobody reads or writes: it takes addresses and no memory."""
-        if tuple(self._nothing.shape) != shape:
-            self._nothing = ov.Tensor(ov.Type.f32, shape)
-        return self._nothing
+        made_for, tensor = self._nothing
+        if made_for != shape:
+            self._nothing = shape, (tensor := ov.Tensor(ov.Type.f32, shape))
+        return tensor
 
 
 def _tensor(told: ov.Output) -> Tensor:
