@@ -31,8 +31,8 @@ def figures(measured: Measured) -> dict[str, Any]:
     baseline = _baseline(measured.peers)
     times = measured.analysed / baseline["fps"] if baseline else None
     latencies = [alert.latency_ms for alert in measured.alerts]
-    # What the flat pictures cost is booked on the clip's own.
-    analysed = max(window.analysed * measured.footage.own_part, 1)
+    # Flat ones too: the one process gets as many.
+    analysed = max(window.analysed, 1)
     one = measured.one_process
     return {
         "cameras": measured.cameras,

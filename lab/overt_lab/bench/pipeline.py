@@ -101,6 +101,9 @@ async def one_process(footage: Footage, *, part: float, turns: int, listed: Sequ
     """See the module one_process."""
     task = {
         "fps": footage.frames_per_second,
+        "width": footage.width,
+        "height": footage.height,
+        "flat": len(footage.cap),
         "part": part,
         "turns": turns,
         "listed": [[float(v) for v in one.template] for one in listed],
