@@ -12,7 +12,7 @@ from overt.auth import TokenIssuer, TokenVerifier
 from overt.bus import NatsBus, Subscription
 from overt.bus import connect as connect_bus
 from overt.errors import Fatal, OvertError
-from overt.rpc import TlsFiles, connect, token_from_file
+from overt.rpc import MAX_MESSAGE_BYTES, MAX_WATCHLISTS_MESSAGE_BYTES, TlsFiles, connect, token_from_file
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
 from overt.telemetry import get_logger
 
@@ -78,7 +78,7 @@ class GatewayApp:
             deployments=deployments,
             keys=GrpcKeys(to_alerts),
             enroller=GrpcEnroller(self._connect(settings.detect_address)),
-            watchlists=GrpcWatchlists(self._connect(settings.match_address)),
+            watchlists=GrpcWatchlists(self._connect(settings.match_address, MAX_WATCHLISTS_MESSAGE_BYTES)),
             alerts=alerts,
             cameras=sights,
             ledgers=BusLedgers(bus),
@@ -147,11 +147,11 @@ class GatewayApp:
             except OvertError as error:
                 log.warning("windows_not_checked", error=error)
 
-    def _connect(self, address: str) -> grpc.aio.Channel:
+    def _connect(self, address: str, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
         settings = self._settings
         token = token_from_file(settings.service_token_file) if settings.service_token_file else None
         tls = TlsFiles.of(certificate=settings.tls_certificate_file, key=settings.tls_key_file, ca=settings.tls_ca_file)
-        channel = connect(address, token=token, tls=tls)
+        channel = connect(address, token=token, tls=tls, max_message_bytes=max_message_bytes)
         self._channels.append(channel)
         return channel
 

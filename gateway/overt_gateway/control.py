@@ -13,13 +13,14 @@ from overt.runtime import Clock
 from overt.subjects import checked_id
 from overt.telemetry import get_logger
 
+from overt_gateway.aim import Aim
 from overt_gateway.domain import Camera, Deployment, State, slug, window
 from overt_gateway.ports import Deployments, Keys, Versioned, Watchlists
 from overt_gateway.problems import Refused
 
 log = get_logger(__name__)
 
-_CLOSING_TRIES = 5
+_PERSISTENT_TRIES = 5
 """Ending must not fail because somebody else wrote at the same moment."""
 
 
@@ -31,7 +32,7 @@ class NewDeployment:
     deployment_id: str | None
     starts_at: datetime | None
     ends_at: datetime | None
-    threshold: float
+    aim: Aim
     alert_retention: timedelta
     cameras: tuple[Camera, ...]
 
@@ -74,7 +75,8 @@ class Control:
                 starts_at=starts_at,
                 ends_at=ends_at,
                 cameras=new.cameras,
-                threshold=new.threshold,
+                threshold=new.aim.threshold,
+                target_fpir=new.aim.target_fpir,
                 alert_retention=new.alert_retention,
                 sealing_public_key=await self._keys.prepare(deployment_id),
                 created_at=now,
@@ -87,36 +89,44 @@ class Control:
     async def add_camera(self, deployment: str, camera: Camera, *, expected: int | None = None) -> Versioned:
         return await self._change(deployment, expected, lambda known: known.with_camera(camera))
 
+    async def aim(self, deployment: str, aim: Aim, *, expected: int | None = None) -> Versioned:
+        """Changes a draft's threshold or target."""
+        return await self._change(deployment, expected, lambda known: known.aiming(aim))
+
+    async def check_calibratable(self, deployment: str, *, away: bool = False, expected: int | None = None) -> None:
+        """Rejected unless a calibration may be put in force for it, or taken away."""
+        found = await self.get(deployment)
+        _check_expected(found, expected)
+        found.deployment.check_calibratable(away=away)
+
+    async def note_calibration(self, deployment: str, digest: str) -> Versioned:
+        """Writes down what match has put in force; who writes at the same moment does not stop it."""
+        stored, changed = await self._persist(deployment, None, lambda known: known.calibrated(digest))
+        if changed:
+            log.info("calibration_changed", deployment=deployment)
+        return stored
+
     async def start(self, deployment: str, *, expected: int | None = None) -> Versioned:
         """Seals the list, then goes active. If it fails in between, starting again carries on."""
         found = await self.get(deployment)
         _check_expected(found, expected)
         found.deployment.check_startable(self._clock.now())
-        if not (await self._watchlists.read(deployment)).entries:
+        view = await self._watchlists.read(deployment)
+        if not view.entries:
             raise Rejected(Reason.LIST_EMPTY, "the list has no entry: import one first")
-        head = await self._watchlists.seal(deployment)
-        started = found.deployment.started(list_digest=head.digest, list_size=head.size)
+        found.deployment.check_aim(calibrated=view.calibration is not None)
+        head = await self._watchlists.seal(deployment, found.deployment.target_fpir)
+        started = found.deployment.started(list_digest=head.digest, list_size=head.size, threshold=head.threshold)
         active = await self._deployments.replace(started, found.revision)
         log.info("deployment_started", deployment=deployment)
         return active
 
     async def end(self, deployment: str, *, expected: int | None = None) -> Versioned:
         """From any state, any number of times."""
-        for last in range(_CLOSING_TRIES - 1, -1, -1):
-            found = await self.get(deployment)
-            _check_expected(found, expected)
-            ended = found.deployment.ended()
-            if ended == found.deployment:
-                return found
-            try:
-                written = await self._deployments.replace(ended, found.revision)
-            except Rejected as error:
-                if error.reason is not Reason.CONFLICT or not last or expected is not None:
-                    raise
-                continue
+        ended, changed = await self._persist(deployment, expected, Deployment.ended)
+        if changed:
             log.info("deployment_ended", deployment=deployment)
-            return written
-        raise AssertionError("unreachable")
+        return ended
 
     async def close_windows(self) -> None:
         """Ends what is past its window, drafts too: their lists are to be destroyed as well."""
@@ -128,6 +138,23 @@ class Control:
                 except Rejected as error:
                     # Another gateway is ending it, or somebody changes it right now: looked at again next time.
                     log.info("window_not_closed", deployment=known.deployment.deployment_id, reason=error.reason)
+
+    async def _persist(
+        self, deployment: str, expected: int | None, change: Callable[[Deployment], Deployment]
+    ) -> tuple[Versioned, bool]:
+        """Makes a change that must not fail because of another one: what is stored then, and whether that is new."""
+        for left in range(_PERSISTENT_TRIES - 1, -1, -1):
+            found = await self.get(deployment)
+            _check_expected(found, expected)
+            changed = change(found.deployment)
+            if changed == found.deployment:
+                return found, False
+            try:
+                return await self._deployments.replace(changed, found.revision), True
+            except Rejected as error:
+                if error.reason is not Reason.CONFLICT or not left or expected is not None:
+                    raise
+        raise AssertionError("unreachable")
 
     async def _change(
         self, deployment: str, expected: int | None, change: Callable[[Deployment], Deployment]

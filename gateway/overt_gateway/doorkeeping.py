@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
+from overt.limits import MAX_COHORT_BYTES
 from overt.reasons import Reason
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from overt_gateway.problems import BodyRefused, problem
 
 MAX_BODY_BYTES = 64 * 1024
-"""A deployment with 64 cameras and their zones is 30 kB of JSON. Only a list's archive is larger."""
+"""A deployment with 64 cameras and their zones is 30 kB of JSON. Only a list's archive and a cohort are larger."""
 MAX_ARCHIVE_BYTES = 64 * 1024 * 1024
 IDLE_BODY_S = 20.0
 """A body that makes no progress for so long is given up: slow senders hold no memory."""
@@ -153,4 +154,6 @@ class BoundedBody:
 
 def body_limit(path: str) -> int:
     """Bytes that a path takes at most."""
+    if path.endswith("/calibration"):
+        return MAX_COHORT_BYTES
     return MAX_ARCHIVE_BYTES if path.endswith("/list/import") else MAX_BODY_BYTES

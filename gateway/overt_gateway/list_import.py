@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from overt.errors import Rejected, Retryable
@@ -20,8 +19,9 @@ from overt.telemetry import SpanName, get_logger, span
 from overt_gateway import manifest
 from overt_gateway.archive import unpack
 from overt_gateway.domain import Deployment, State
+from overt_gateway.import_result import ImportResult, named
 from overt_gateway.manifest import Person, Refusal, Row
-from overt_gateway.ports import Enroller, ListHead, NewEntry, Reference, Watchlists
+from overt_gateway.ports import Enroller, NearDuplicate, NewEntry, Reference, Watchlists
 
 log = get_logger(__name__)
 
@@ -66,18 +66,6 @@ _IN_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """`rows == pictures + len(refused)`; `accepted` counts entries (people), `size` is the whole list now."""
-
-    rows: int
-    pictures: int
-    accepted: int
-    size: int
-    revision: int
-    refused: tuple[Refusal, ...]
-
-
 class ListImport:
     """One import at a time in a gateway: an upload may need 330 MB of memory while it is worked on."""
 
@@ -107,23 +95,24 @@ class ListImport:
             refused += unusable
             if await self._enroller.model_digest() != digest:
                 raise Retryable("detect was replaced during the import: send the archive again")
-            accepted = await self._add(deployment.deployment_id, digest, entries, refused)
-            head = await self._head(deployment.deployment_id)
+            accepted, alike = await self._add(deployment.deployment_id, digest, entries, refused)
+            view = await self._watchlists.read(deployment.deployment_id)
             step.set(entries=len(accepted), dropped=len(refused))
         log.info(
             "list_imported",
             deployment=deployment.deployment_id,
             entries=len(accepted),
             dropped=len(refused),
-            list_size=head.size,
+            list_size=len(view.entries),
         )
         return ImportResult(
             rows=total,
             pictures=sum(len(entry.references) for entry in accepted),
             accepted=len(accepted),
-            size=head.size,
-            revision=head.revision,
+            size=len(view.entries),
+            revision=view.revision,
             refused=tuple(sorted(refused, key=lambda refusal: refusal.row)),
+            near_duplicates=named(alike, view),
         )
 
     async def _enrol(
@@ -169,11 +158,13 @@ class ListImport:
         digest: str,
         entries: Sequence[tuple[Person, NewEntry]],
         refused: list[Refusal],
-    ) -> list[NewEntry]:
+    ) -> tuple[list[NewEntry], list[tuple[Person, NearDuplicate]]]:
+        """Who went in, and of those who may be on the list twice."""
         accepted: list[NewEntry] = []
+        alike: list[tuple[Person, NearDuplicate]] = []
         for batch in _batches(entries):
-            accepted += await self._add_batch(deployment, digest, batch, refused)
-        return accepted
+            accepted += await self._add_batch(deployment, digest, batch, refused, alike)
+        return accepted, alike
 
     async def _add_batch(
         self,
@@ -181,26 +172,24 @@ class ListImport:
         digest: str,
         batch: Sequence[tuple[Person, NewEntry]],
         refused: list[Refusal],
+        alike: list[tuple[Person, NearDuplicate]],
     ) -> list[NewEntry]:
         """match takes all or none: halve a refused batch until the entries it is about stand alone."""
         try:
-            await self._watchlists.add(deployment, digest, [entry for _, entry in batch])
+            added = await self._watchlists.add(deployment, digest, [entry for _, entry in batch])
         except Rejected as error:
             if error.reason not in _ABOUT_AN_ENTRY:
                 raise
             if len(batch) > 1:
                 middle = len(batch) // 2
-                first = await self._add_batch(deployment, digest, batch[:middle], refused)
-                return first + await self._add_batch(deployment, digest, batch[middle:], refused)
+                first = await self._add_batch(deployment, digest, batch[:middle], refused, alike)
+                return first + await self._add_batch(deployment, digest, batch[middle:], refused, alike)
             # Alone in its batch, an entry needs no position.
             message = str(error).removeprefix("entry 0 of the batch: ")
             refused += [_refuse(row, error.reason, message) for row in batch[0][0].rows]
             return []
+        alike += [(batch[near.position][0], near) for near in added.near_duplicates]
         return [entry for _, entry in batch]
-
-    async def _head(self, deployment: str) -> ListHead:
-        view = await self._watchlists.read(deployment)
-        return ListHead(view.revision, len(view.entries))
 
 
 def _read(archive: bytes, now: datetime) -> tuple[dict[str, bytes], str, list[Row], list[Refusal]]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from overt_gateway.aim import Threshold
 from overt_gateway.domain import Deployment
 
 
@@ -89,25 +90,88 @@ class EntrySummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What may be told of a cohort: no biometrics. `digest`: of the file. `groups`: people by label. `best`, `a`, `b`:
+    how scores are normalised (overt.scoring)."""
+
+    digest: str
+    model_digest: str
+    people: int
+    templates: int
+    groups: Mapping[str, int]
+    source: str
+    legal_basis: str
+    made_at: datetime
+    best: int
+    a: float
+    b: float
+    tells_misses: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ListView:
     revision: int
     sealed: bool
     model_digest: str
     entries: tuple[EntrySummary, ...]
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ListHead:
+class NearDuplicate:
+    """An entry that may be the same person as another one. `position`: in what was added. `entry_id`: the other one."""
+
+    position: int
+    entry_id: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """`size`: of the whole list."""
+
     revision: int
     size: int
-    digest: str = ""
-    """Only of a sealed list."""
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SealedList:
+    """`threshold`: None without a calibration."""
+
+    revision: int
+    size: int
+    digest: str
+    threshold: Threshold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A number or a rate to be expected, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    extrapolated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a calibration lets expect. `list_size`: references. `missed`: None if misses are not known."""
+
+    list_size: int
+    footfall: int
+    score: float
+    fpir: Expected
+    false_alerts: Expected
+    missed: Expected | None
+    calibration: Calibration
 
 
 class Watchlists(Protocol):
-    """The list of a deployment."""
+    """The list of a deployment, and the calibration that is in force for it."""
 
-    async def add(self, deployment: str, model_digest: str, entries: Sequence[NewEntry]) -> ListHead:
+    async def add(self, deployment: str, model_digest: str, entries: Sequence[NewEntry]) -> Added:
         """All of them or, with Rejected, none."""
         ...
 
@@ -117,7 +181,21 @@ class Watchlists(Protocol):
         """The new revision."""
         ...
 
-    async def seal(self, deployment: str) -> ListHead: ...
+    async def seal(self, deployment: str, target_fpir: float) -> SealedList:
+        """`target_fpir` counts with a calibration, and is above 0 then."""
+        ...
+
+    async def calibrate(self, deployment: str, cohort: bytes, model_digest: str) -> Calibration | None:
+        """Puts a cohort in force while nobody is on the list, or none if it is empty. `model_digest`: of the model
+        that makes the list's templates."""
+        ...
+
+    async def forecast(
+        self, deployment: str, *, footfall: int, list_size: int, target_fpir: float | None, score: float | None
+    ) -> Forecast:
+        """`list_size` 0: of the list as it is. Of target and score at most one; neither: the threshold that the
+        deployment was started with. Rejected(UNCALIBRATED)."""
+        ...
 
 
 class Part(StrEnum):
@@ -126,6 +204,8 @@ class Part(StrEnum):
     PROBE = "probe"
     REFERENCE = "reference"
     SCENE = "scene"
+    RIVAL_REFERENCE = "rival_reference"
+    """Of an ambiguous alert only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +216,18 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """The other entry of an ambiguous alert."""
+
+    entry_id: str = field(repr=False)
+    subject_ref: str = field(repr=False)
+    category: str = field(repr=False)
+    under_18: bool = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
-    """A claim to be checked, never an identification. Score and threshold are raw cosines."""
+    """A claim to be checked, never an identification. Score and threshold are raw cosines while uncalibrated."""
 
     alert_id: str
     deployment: str
@@ -160,6 +250,13 @@ class Alert:
     scene_face: tuple[float, float, float, float] | None = None
     """x, y, width, height in pixels of the scene picture."""
     traceparent: str = ""
+    rival: Rival | None = None
+    """Another entry is about as like: whoever looks is to see both."""
+
+    @property
+    def pictures(self) -> tuple[Part, ...]:
+        """What there is of it, as long as it is open."""
+        return tuple(part for part in Part if part is not Part.RIVAL_REFERENCE or self.rival is not None)
 
 
 @dataclass(frozen=True, slots=True)

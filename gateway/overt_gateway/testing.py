@@ -19,23 +19,11 @@ from overt.runtime import Clock, SystemClock
 
 from overt_gateway.auth import LoginCodes, Tokens
 from overt_gateway.domain import Deployment
-from overt_gateway.ports import (
-    Alert,
-    AlertEvent,
-    EntrySummary,
-    ListHead,
-    ListView,
-    NewEntry,
-    Part,
-    Reference,
-    Sighting,
-    Versioned,
-)
+from overt_gateway.ports import Alert, AlertEvent, Part, Reference, Rival, Sighting, Versioned
 from overt_gateway.routes.v1.alert_stream import AlertFeeds
 from overt_gateway.sights import Sights
+from overt_gateway.testing_lists import MODEL_DIGEST, FakeWatchlists
 from overt_gateway.web_app import Parts
-
-MODEL_DIGEST = "fake-model"
 
 
 class MemoryDeployments:
@@ -107,52 +95,6 @@ class FakeEnroller:
         return self.digest
 
 
-class FakeWatchlists:
-    def __init__(self) -> None:
-        self.entries: dict[str, dict[str, NewEntry]] = {}
-        self.sealed: set[str] = set()
-        self.revision = 0
-        self.calls = 0
-        self.most = 10_000
-
-    async def add(self, deployment: str, model_digest: str, entries: Sequence[NewEntry]) -> ListHead:
-        self.calls += 1
-        known = self.entries.setdefault(deployment, {})
-        if deployment in self.sealed:
-            raise Rejected(Reason.LIST_SEALED, "the list is sealed")
-        if len(known) + len(entries) > self.most:
-            raise Rejected(Reason.TOO_MANY_ENTRIES, "the list is full")
-        names = {entry.subject_ref for entry in known.values()}
-        if any(entry.subject_ref in names for entry in entries):
-            raise Rejected(Reason.DUPLICATE_SUBJECT, "on the list already")
-        known |= {str(uuid.uuid4()): entry for entry in entries}
-        self.revision += 1
-        return ListHead(self.revision, len(known))
-
-    async def read(self, deployment: str) -> ListView:
-        return ListView(
-            self.revision,
-            deployment in self.sealed,
-            MODEL_DIGEST,
-            tuple(
-                EntrySummary(entry_id, e.subject_ref, e.category, e.expires_at, e.under_18, len(e.references))
-                for entry_id, e in self.entries.get(deployment, {}).items()
-            ),
-        )
-
-    async def remove(self, deployment: str, entry_id: str) -> int:
-        if entry_id not in self.entries.get(deployment, {}):
-            raise Rejected(Reason.UNKNOWN_ENTRY, "there is no such entry")
-        del self.entries[deployment][entry_id]
-        self.revision += 1
-        return self.revision
-
-    async def seal(self, deployment: str) -> ListHead:
-        self.sealed.add(deployment)
-        self.revision += 1
-        return ListHead(self.revision, len(self.entries.get(deployment, {})), "ab" * 32)
-
-
 class FakeAlerts:
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
@@ -190,6 +132,7 @@ class FakeAlerts:
             legal_basis="",
             sightings=(),
             scene_face=None,
+            rival=None,
         )
         for part in Part:
             self.pictures.pop((alert_id, part), None)
@@ -209,7 +152,8 @@ class FakeAlerts:
         return alert
 
     async def evidence(self, deployment: str, alert_id: str, part: Part) -> bytes:
-        await self.get(deployment, alert_id)
+        if part not in (await self.get(deployment, alert_id)).pictures:
+            raise Rejected(Reason.UNKNOWN_ENTRY, "no other entry is as like")
         return self.pictures[alert_id, part]
 
     async def watch(self, deployment: str) -> AsyncIterator[AlertEvent]:
@@ -316,3 +260,8 @@ def an_alert(
         scene_face=(60.0, 40.0, 50.0, 60.0),
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
+
+
+def a_rival(subject_ref: str = "case-1907") -> Rival:
+    """The other entry of an ambiguous alert."""
+    return Rival(str(uuid.uuid4()), subject_ref, "recall_to_prison", under_18=False)

@@ -1,7 +1,7 @@
-"""The one part of a multipart body, in memory.
+"""An uploaded file, in memory: the one part of a multipart body, or the body itself.
 
-The framework's own form parser spools large files to a temporary directory; these are pictures of people, so
-they never touch a disk here.
+The framework's own form parser spools large files to a temporary directory; these are pictures of people, or
+made of such, so they never touch a disk here.
 """
 
 from __future__ import annotations
@@ -86,6 +86,22 @@ async def read_archive(request: Request) -> bytes:
     if not part.complete or not part.parts:
         raise _bad("the body ends before its last boundary")
     return bytes(part.content)
+
+
+async def read_file(request: Request, content_type: str) -> bytes:
+    """The body, which is one file as it is. Rejected(BAD_MESSAGE) if it is none of that type, or nothing.
+
+    Raises what bounds the body (413, 408) as it happens.
+    """
+    header = Message()
+    header["content-type"] = request.headers.get("content-type", "")
+    content = bytearray()
+    if header.get_content_type() == content_type:
+        async for chunk in request.stream():
+            content += chunk
+    if not content:
+        raise Rejected(Reason.BAD_MESSAGE, f"send the file itself as the body: {content_type}")
+    return bytes(content)
 
 
 def _boundary(content_type: str) -> bytes:

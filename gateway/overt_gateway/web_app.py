@@ -14,6 +14,7 @@ from overt.runtime import Clock
 from starlette.middleware import Middleware
 
 from overt_gateway.auth import Guard, Tokens
+from overt_gateway.calibrating import Calibrating
 from overt_gateway.control import Control
 from overt_gateway.doorkeeping import BoundedBody, BoundedHead, SecurityHeaders, body_limit
 from overt_gateway.list_import import ListImport
@@ -21,6 +22,7 @@ from overt_gateway.ports import Alerts, Cameras, Deployments, Enroller, Keys, Le
 from overt_gateway.problems import OpaqueErrors, install
 from overt_gateway.routes import page
 from overt_gateway.routes.v1 import alerts as alert_routes
+from overt_gateway.routes.v1 import calibration as calibration_routes
 from overt_gateway.routes.v1 import cameras as camera_routes
 from overt_gateway.routes.v1 import deployments as deployment_routes
 from overt_gateway.routes.v1 import ledger as ledger_routes
@@ -35,8 +37,8 @@ Live facial recognition for overt, authorised, time-boxed deployments: find the 
 everybody else at once, and be able to prove both.
 
 Send `Authorization: Bearer TOKEN`; a token or a code in a query string is refused. Errors are problem documents
-(RFC 9457) with a stable `reason`. Until authorities are built, every deployment is `unauthorised: development`,
-and every threshold is `uncalibrated`.
+(RFC 9457) with a stable `reason`. Until authorities are built, every deployment is `unauthorised: development`.
+Without a calibration of its own, a deployment's scores and threshold are `uncalibrated`.
 """
 
 
@@ -62,6 +64,7 @@ def build_web_app(
 ) -> tuple[FastAPI, Control]:
     """The application and the use case behind it."""
     control = Control(deployments=parts.deployments, keys=parts.keys, watchlists=parts.watchlists, clock=parts.clock)
+    calibrating = Calibrating(control=control, enroller=parts.enroller, watchlists=parts.watchlists)
     importer = ListImport(enroller=parts.enroller, watchlists=parts.watchlists, clock=parts.clock)
     app = FastAPI(
         title="Overt",
@@ -81,6 +84,7 @@ def build_web_app(
     session_routes.register(app, tokens=parts.tokens)
     deployment_routes.register(app, control=control)
     camera_routes.register(app, control=control, cameras=parts.cameras, tokens=parts.tokens)
+    calibration_routes.register(app, control=control, calibrating=calibrating)
     watchlist_routes.register(app, control=control, watchlists=parts.watchlists, importer=importer)
     ledger_routes.register(app, control=control, ledgers=parts.ledgers)
     alert_routes.register(app, control=control, alerts=parts.alerts, feeds=parts.feeds)

@@ -70,12 +70,39 @@ class Refused:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A row whose entry is on the list and may be the same person as another entry there."""
+
+    row: Row
+    other_subject_ref: str = field(repr=False)
+    other_entry_id: str = field(repr=False)
+    cosine: float = field(repr=False)
+
+    def __str__(self) -> str:
+        return (
+            f"row {self.row.number}, {self.row.fields['subject_ref']} and {self.other_subject_ref}: "
+            f"cosine {self.cosine:.2f}"
+        )
+
+    def as_cells(self) -> dict[str, Any]:
+        return {
+            "row": self.row.number,
+            "image": _harmless(self.row.fields.get("image", "")),
+            "subject_ref": _harmless(self.row.fields.get("subject_ref", "")),
+            "other_subject_ref": _harmless(self.other_subject_ref),
+            "other_entry_id": self.other_entry_id,
+            "cosine": f"{self.cosine:.4f}",
+        }
+
+
 def _harmless(cell: str) -> str:
     """A spreadsheet runs what begins like a formula; an apostrophe makes it text (OWASP, CSV injection)."""
     return f"'{cell}" if cell.lstrip().startswith(_FORMULA) else cell
 
 
 REFUSED_COLUMNS = ("row", "image", "subject_ref", "reason", "message")
+ALIKE_COLUMNS = ("row", "image", "subject_ref", "other_subject_ref", "other_entry_id", "cosine")
 
 
 def read_manifest(path: Path) -> list[Row]:

@@ -61,6 +61,20 @@ class Gateway:
         answer = await self._call("POST", f"/v1/deployments/{deployment}/cameras/{camera}/token")
         return str(answer["token"])
 
+    async def put_calibration(self, deployment: str, cohort: bytes) -> dict[str, Any]:
+        """`cohort`: a file of `overt calibrate`."""
+        path = f"/v1/deployments/{deployment}/calibration"
+        return await self._call("PUT", path, content=cohort, more={"Content-Type": "application/octet-stream"})
+
+    async def calibration(self, deployment: str) -> dict[str, Any]:
+        return await self._call("GET", f"/v1/deployments/{deployment}/calibration")
+
+    async def remove_calibration(self, deployment: str) -> dict[str, Any]:
+        return await self._call("DELETE", f"/v1/deployments/{deployment}/calibration")
+
+    async def forecast(self, deployment: str, **asked: Any) -> dict[str, Any]:
+        return await self._call("GET", f"/v1/deployments/{deployment}/forecast", params=asked)
+
     async def import_list(self, deployment: str, archive: bytes) -> dict[str, Any]:
         """`archive`: a zip with manifest.csv and the pictures it names."""
         return await self._call(
@@ -69,8 +83,12 @@ class Gateway:
             files={"archive": ("list.zip", archive, "application/zip")},
         )
 
+    async def entries(self, deployment: str) -> dict[str, Any]:
+        """The list, without pictures or templates."""
+        return await self._call("GET", f"/v1/deployments/{deployment}/list")
+
     async def list_size(self, deployment: str) -> int:
-        return int((await self._call("GET", f"/v1/deployments/{deployment}/list"))["size"])
+        return int((await self.entries(deployment))["size"])
 
     async def ledger(self, deployment: str) -> dict[str, Any]:
         return await self._call("GET", f"/v1/deployments/{deployment}/ledger")
@@ -81,7 +99,7 @@ class Gateway:
         return alerts
 
     async def evidence(self, deployment: str, alert: str, part: str) -> bytes:
-        """A JPEG: `probe`, `reference` or `scene`."""
+        """A JPEG: `probe`, `reference`, `scene` or, of an ambiguous alert, `rival_reference`."""
         path = f"/v1/deployments/{deployment}/alerts/{alert}/evidence/{part}"
         response = await self._http.get(path, headers=self._headers())
         self._check(response)
@@ -107,9 +125,12 @@ class Gateway:
     def _headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self._token()}"}
 
-    async def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, *, more: Mapping[str, str] | None = None, **arguments: Any
+    ) -> dict[str, Any]:
         try:
-            response = await self._http.request(method, path, headers=self._headers(), **arguments)
+            headers = {**self._headers(), **(more or {})}
+            response = await self._http.request(method, path, headers=headers, **arguments)
         except httpx.ConnectError as error:
             raise Retryable(f"no gateway answers at {self._http.base_url}: is `overt up` running?") from error
         except httpx.UnsupportedProtocol as error:

@@ -1,28 +1,35 @@
-"""`overt watchlist import`: a manifest and its pictures, with a bar, and a CSV of what was refused."""
+"""`overt watchlist import`: a manifest and its pictures, with a bar, and tables of who was refused or looks alike."""
 
 from __future__ import annotations
 
 import asyncio
 import csv
-import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-from overt.auth import TokenIssuer
 from overt.errors import Fatal, OvertError
 from overt.permissions import Role
 from overt.reasons import Reason
 
 from overt_lab.archive import pack
-from overt_lab.manifest import REFUSED_COLUMNS, Found, Refused, Row, batches, look_up, read_manifest
+from overt_lab.manifest import (
+    ALIKE_COLUMNS,
+    REFUSED_COLUMNS,
+    Alike,
+    Found,
+    Refused,
+    Row,
+    batches,
+    look_up,
+    read_manifest,
+)
 from overt_lab.progress import progress
+from overt_lab.reaching import reach, url_option
 from overt_lab.rest import Gateway, RestError
-from overt_lab.running import find_running, state_home
 from overt_lab.up import data_option
 from overt_lab.wording import counted
 
@@ -51,14 +58,20 @@ def watchlist() -> None:
     help="Where refused rows are written.  [default: MANIFEST with .refused.csv for .csv]",
 )
 @click.option(
-    "--url",
-    default=None,
-    metavar="URL",
-    help="The gateway, http://HOST:PORT; with a token of role applicant in OVERT_TOKEN.  [default: overt up's]",
+    "--near-duplicates",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where entries that look alike are written.  [default: MANIFEST with .near_duplicates.csv for .csv]",
 )
+@url_option(Role.APPLICANT)
 @data_option
 def import_(
-    deployment: str, manifest: Path, images: Path, refused: Path | None, url: str | None, data: Path | None
+    deployment: str,
+    manifest: Path,
+    images: Path,
+    refused: Path | None,
+    near_duplicates: Path | None,
+    url: str | None,
+    data: Path | None,
 ) -> None:
     """Add the entries of MANIFEST.csv to the draft list of DEPLOYMENT.
 
@@ -68,10 +81,14 @@ def import_(
 
     Several rows of one subject_ref are several reference pictures of one entry. Rows that cannot be used are
     written to a CSV with their reason; the others go in. Exit code 1 if any row was refused.
+
+    Entries that may be the same person as another one on the list go in as well, are told, and are written to a
+    second CSV: compare them, and take one off the list if so.
     """
     rows = read_manifest(manifest)
-    gateway_url, token = _where(url, data)
+    gateway_url, token = reach(url, data, Role.APPLICANT)
     destination = refused or manifest.with_suffix(".refused.csv")
+    alike_at = near_duplicates or manifest.with_suffix(".near_duplicates.csv")
     found, problems = look_up(rows, images)
     outcome = Imported(problems)
     try:
@@ -87,6 +104,14 @@ def import_(
         # Also when there is nothing to tell: what an earlier import left there is no longer so.
         if outcome.refused or destination.exists():
             write_refused(destination, outcome.refused)
+        if outcome.alike or alike_at.exists():
+            write_alike(alike_at, outcome.alike)
+    if outcome.alike:
+        click.echo(
+            f"{counted(len(outcome.alike), 'entry', 'entries')} may be the same person as another one, see {alike_at}:"
+        )
+        for pair in outcome.alike[:5]:
+            click.echo(f"  {pair}")
     if not outcome.refused:
         every = "the row" if len(rows) == 1 else f"all {len(rows)} rows"
         click.echo(f"{every} went in; the list has {counted(outcome.size, 'entry', 'entries')}")
@@ -106,6 +131,7 @@ class Imported:
     """What came of it so far. `size` is the whole list's."""
 
     refused: list[Refused]
+    alike: list[Alike] = field(default_factory=list)
     sent: int = 0
     size: int = 0
 
@@ -115,13 +141,22 @@ class Imported:
 
 def write_refused(path: Path, refused: Sequence[Refused]) -> None:
     """A CSV, by row number. Fatal if it cannot be written."""
+    _write(path, REFUSED_COLUMNS, refused, "--refused")
+
+
+def write_alike(path: Path, alike: Sequence[Alike]) -> None:
+    """A CSV, by row number. Fatal if it cannot be written."""
+    _write(path, ALIKE_COLUMNS, alike, "--near-duplicates")
+
+
+def _write(path: Path, columns: Sequence[str], told: Sequence[Refused | Alike], option: str) -> None:
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, REFUSED_COLUMNS)
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows(one.as_cells() for one in sorted(refused, key=lambda one: one.row.number))
+            writer.writerows(one.as_cells() for one in sorted(told, key=lambda one: one.row.number))
     except OSError as error:
-        raise Fatal(f"{path} cannot be written ({error.strerror}): say another one with --refused FILE") from error
+        raise Fatal(f"{path} cannot be written ({error.strerror}): say another one with {option} FILE") from error
 
 
 async def _import(url: str, token: str, deployment: str, found: Sequence[Found], outcome: Imported) -> None:
@@ -140,6 +175,7 @@ async def _import(url: str, token: str, deployment: str, found: Sequence[Found],
             else:
                 outcome.size = int(answer["size"])
                 outcome.refused += [refusal(one, batch) for one in answer["refused"]]
+                outcome.alike += [alike(one, batch) for one in answer.get("near_duplicates", ())]
             outcome.sent += len(batch)
 
 
@@ -157,13 +193,7 @@ def refusal(told: Mapping[str, Any], batch: Sequence[Found]) -> Refused:
     return Refused(row(told["row"]), told["reason"], message)
 
 
-def _where(url: str | None, data: Path | None) -> tuple[str, str]:
-    token = os.environ.get("OVERT_TOKEN")
-    if url:
-        if not token:
-            raise Fatal("--url needs a token of role applicant in the environment variable OVERT_TOKEN")
-        return url, token
-    running = find_running(data or state_home())
-    issuer = TokenIssuer(running.layout.issuer_key.read_bytes())
-    fresh = token or issuer.issue(Role.APPLICANT, subject="applicant", lifetime=timedelta(hours=1))
-    return running.gateway_url, fresh
+def alike(told: Mapping[str, Any], batch: Sequence[Found]) -> Alike:
+    """Likewise."""
+    row = batch[int(told["row"]) - 2].row
+    return Alike(row, told["other_subject_ref"], told["other_entry_id"], float(told["cosine"]))

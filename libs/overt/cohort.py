@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +31,19 @@ MOST_BYTES: Final = 256 * 1024 * 1024
 """Of a file, and of what it unpacks to: 400,000 templates of 128 numbers."""
 
 _ARRAYS: Final = ("templates", "members", "rate_scores", "rate_rates", "rate_spread", "miss_scores", "miss_rates")
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
+    *(AttributeError, TypeError, MemoryError, struct.error, SyntaxError, RecursionError),
+)
+"""What reading a file that is none may raise; MemoryError for an array that claims to be larger than the file."""
+
+_MOST_COUNTED: Final = 2**31
 _UNIT: Final = 1e-3
 _AGAIN: Final = "make it again with `overt calibrate`"
+
+
+class _TooMuch(ValueError):
+    """Not damaged."""
 
 
 class Group(NamedTuple):
@@ -76,7 +90,7 @@ class Cohort:
 
     def __post_init__(self) -> None:
         """ValueError for what cannot be a cohort."""
-        if self.templates.ndim != 2 or self.templates.dtype != np.float32 or len(self.members) != len(self.templates):
+        if self.templates.ndim != 2 or self.templates.dtype != np.float32 or self.members.shape != (len(self),):
             raise ValueError("templates are float32[m, d], with a member for each")
         if len(self) < self.normalisation.best:
             raise ValueError("there are fewer templates than K")
@@ -145,14 +159,15 @@ class Cohort:
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Cohort:
-        """ValueError, without any of its content, for what is no cohort of this format."""
-        about, arrays = _unpacked(content)
+    def from_bytes(cls, content: bytes, *, most_bytes: int = MOST_BYTES) -> Cohort:
+        """ValueError, without any of its content, for what is no cohort of this format, or unpacks to more than
+        `most_bytes`."""
+        about, arrays = _unpacked(content, most_bytes)
         if about.get("format") != FORMAT:
-            raise ValueError(f"its format is {about.get('format')!r}, not {FORMAT}")
+            raise ValueError(f"its format is not {FORMAT}")
         try:
             return _built(about, arrays)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise ValueError("a part of it is missing or of the wrong kind") from error
 
     def __repr__(self) -> str:
@@ -184,15 +199,19 @@ def load(path: Path) -> Cohort:
         raise Fatal(f"{path} is no cohort file that can be used ({error}): {_AGAIN}") from None
 
 
-def _unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _unpacked(content: bytes, most_bytes: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            if sum(part.file_size for part in packed.infolist()) > MOST_BYTES:
-                raise ValueError("it unpacks to too much")
-        with np.load(io.BytesIO(content), allow_pickle=False) as parts:
-            about = json.loads(parts["about"].tobytes())
-            arrays = {name: parts[name] for name in _ARRAYS}
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            parts = packed.infolist()
+        if sum(part.file_size for part in parts) > most_bytes:
+            raise _TooMuch("it unpacks to too much")
+        with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
+            about = json.loads(loaded["about"].tobytes())
+            arrays = {name: loaded[name] for name in _ARRAYS}
+    except _TooMuch:
+        raise
+    except _DAMAGED as error:
+        # What numpy and json say of it may hold parts of it.
         raise ValueError("it is damaged, or something else") from error
     if not isinstance(about, dict):
         raise ValueError("it says nothing about itself")
@@ -201,22 +220,28 @@ def _unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def _built(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Cohort:
     pairs, people, *tail = about["rate"]
+    pairs, people = _whole(pairs), _whole(people)
     kinds = {"templates": np.float32, "members": np.int64}
     if any(arrays[name].dtype != kinds.get(name, np.float64) for name in _ARRAYS):
         raise ValueError("its numbers are of the wrong kind")
     rate = ScoreToRate(arrays["rate_scores"], arrays["rate_rates"], arrays["rate_spread"], pairs, people, Tail(*tail))
-    if not len(rate.scores) == len(rate.rates) == len(rate.spread) > 1 or (np.diff(rate.scores) <= 0).any():
+    if not _sound(rate):
         raise ValueError("its score-to-rate table is damaged")
     misses = about["misses"] and MissRates(arrays["miss_scores"], arrays["miss_rates"], *about["misses"])
+    if misses and not (_table(misses.scores, misses.rates) and misses.pairs >= misses.people >= 1):
+        raise ValueError("its table of misses is damaged")
     best, a, b = about["normalisation"]
+    groups = tuple(Group(str(name), *map(_whole, counts)) for name, *counts in about["groups"])
+    if any(not 0 <= count <= _MOST_COUNTED for group in groups for count in group[1:]):
+        raise ValueError("its groups are of no size")
     return Cohort(
         templates=arrays["templates"],
         members=arrays["members"],
-        groups=tuple(Group(*group) for group in about["groups"]),
+        groups=groups,
         model_digest=str(about["model_digest"]),
-        normalisation=Normalisation(best, a, b),
+        normalisation=Normalisation(_whole(best), a, b),
         score_to_rate=rate,
-        misses=misses,
+        misses=misses or None,
         likeness=_likeness(about["likeness"]),
         likeness_of_mated=_likeness(about["likeness_of_mated"]),
         rates_of=str(about["rates_of"]),
@@ -225,9 +250,54 @@ def _built(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Cohort:
         chosen_by=str(about["chosen_by"]),
         source=str(about["source"]),
         legal_basis=str(about["legal_basis"]),
-        created_at=datetime.fromisoformat(about["created_at"]),
+        created_at=_moment(about["created_at"]),
+    )
+
+
+def _whole(number: Any) -> int:
+    if not isinstance(number, int):
+        raise TypeError("not a whole number")
+    return number
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise TypeError("not a time") from None  # Python's own words hold the text.
+
+
+def _sound(rate: ScoreToRate) -> bool:
+    """Whether every score has a rate, and every rate a score."""
+    tail = rate.tail
+    return (
+        _table(rate.scores, rate.rates)
+        and len(rate.scores) > 1
+        and rate.spread.shape == rate.scores.shape
+        and bool((np.diff(rate.rates) <= 0).all() and (rate.rates > 0).all())
+        and bool(np.isfinite(rate.spread).all() and (rate.spread >= 0).all())
+        and rate.pairs >= 1
+        and rate.people >= 0
+        and math.isfinite(tail.start)
+        and 0 < tail.rate <= 1
+        and 0 < tail.scale < math.inf
+        and tail.excesses >= 1
+    )
+
+
+def _table(scores: NDArray[Any], rates: NDArray[Any]) -> bool:
+    return (
+        scores.ndim == 1
+        and len(scores) > 0
+        and scores.shape == rates.shape
+        and bool(np.isfinite(scores).all() and (np.diff(scores) > 0).all())
+        and bool((rates >= 0).all() and (rates <= 1).all())
     )
 
 
 def _likeness(about: Any) -> Likeness | None:
-    return None if about is None else Likeness(*(tuple(map(float, of)) for of in about))  # type: ignore[arg-type]
+    if about is None:
+        return None
+    if any(not isinstance(number, int | float) for of in about for number in of):
+        raise TypeError("not a number")
+    return Likeness(*map(tuple, about))

@@ -52,6 +52,8 @@ RPCS: dict[str, frozenset[Role]] = {
     "/overt.api.match.v1.Watchlists/Remove": _GATEWAY,
     "/overt.api.match.v1.Watchlists/Seal": _GATEWAY,
     "/overt.api.match.v1.Watchlists/Destroy": _GATEWAY,
+    "/overt.api.match.v1.Watchlists/Calibrate": _GATEWAY,
+    "/overt.api.match.v1.Watchlists/Forecast": _GATEWAY,
     "/overt.api.alerts.v1.Alerts/List": _GATEWAY,
     "/overt.api.alerts.v1.Alerts/Get": _GATEWAY,
     "/overt.api.alerts.v1.Alerts/GetEvidence": _GATEWAY,
@@ -81,6 +83,7 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/v1/deployments"): frozenset({Role.APPLICANT}),
     ("GET", "/v1/deployments"): PEOPLE,
     ("GET", "/v1/deployments/{deployment}"): PEOPLE,
+    ("PATCH", "/v1/deployments/{deployment}"): frozenset({Role.APPLICANT}),
     ("POST", "/v1/deployments/{deployment}/start"): frozenset({Role.OPERATOR}),
     ("POST", "/v1/deployments/{deployment}/end"): frozenset(
         {Role.OPERATOR, Role.AUTHORISING_OFFICER, Role.ADMINISTRATOR}
@@ -88,6 +91,12 @@ ROUTES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/deployments/{deployment}/cameras"): PEOPLE,
     ("POST", "/v1/deployments/{deployment}/cameras"): frozenset({Role.APPLICANT}),
     ("POST", "/v1/deployments/{deployment}/cameras/{camera}/token"): frozenset({Role.ADMINISTRATOR}),
+    ("GET", "/v1/deployments/{deployment}/calibration"): PEOPLE,
+    ("PUT", "/v1/deployments/{deployment}/calibration"): frozenset({Role.APPLICANT}),
+    ("DELETE", "/v1/deployments/{deployment}/calibration"): frozenset({Role.APPLICANT}),
+    ("GET", "/v1/deployments/{deployment}/forecast"): frozenset(
+        {Role.APPLICANT, Role.AUTHORISING_OFFICER, Role.AUDITOR}
+    ),
     ("GET", "/v1/deployments/{deployment}/list"): frozenset({Role.APPLICANT, Role.AUTHORISING_OFFICER, Role.AUDITOR}),
     ("POST", "/v1/deployments/{deployment}/list/import"): frozenset({Role.APPLICANT}),
     ("DELETE", "/v1/deployments/{deployment}/list/{entry}"): frozenset({Role.APPLICANT, Role.AUTHORISING_OFFICER}),

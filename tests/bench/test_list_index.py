@@ -7,8 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from overt.scoring import SHORTLIST
 from overt_match.adapters.edge_index import EdgeIndexes
 from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume
+from overt_match.domain import Head
+from overt_match.loading import LoadedList
+from overt_match.rescoring import scored
+from support.cohorts import cohort
 
 pytestmark = pytest.mark.bench
 
@@ -37,7 +42,7 @@ def test_latency_and_recall(size: int) -> None:
         for row in range(ROUNDS):
             probe = probes[row : row + 1]
             engine.append(_milliseconds(lambda probe=probe: index.search(probe)))
-            brute.append(_milliseconds(lambda probe=probe: np.argsort(-(listed @ probe[0]))[:64]))
+            brute.append(_milliseconds(lambda probe=probe: np.argsort(-(listed @ probe[0]))[:SHORTLIST]))
             right += index.search(probe)[0][0].ordinal == int(np.argmax(listed @ probe[0]))
     finally:
         index.close()
@@ -46,3 +51,25 @@ def test_latency_and_recall(size: int) -> None:
     print(f"\n{size:>7} entries: p50 {p50:.2f} ms, p99 {p99:.2f} ms, numpy p50 {np.median(brute):.2f} ms, ", end="")
     print(f"recall@1 {right / ROUNDS:.3f}")
     assert right == ROUNDS
+
+
+@pytest.mark.parametrize("probes", [2, 8])
+def test_what_a_calibration_costs(probes: int) -> None:
+    """The same search without and with a cohort of 1,000, in turn."""
+    listed, made = _unit(2_000, 1), cohort(1_000)
+    volume = IndexVolume(DEFAULT_PLACE)
+    index = EdgeIndexes(volume).build(listed)
+    raw = LoadedList(Head(), {}, index)
+    against = LoadedList(Head(), {}, index, cohort=made, statistics=made.statistics(listed))
+    try:
+        took: list[list[float]] = [[], []]
+        for row in range(ROUNDS):
+            track = _unit(probes, row)
+            for times, loaded in zip(took, (raw, against), strict=True):
+                times.append(_milliseconds(lambda loaded=loaded, track=track: scored(loaded, track)))
+    finally:
+        index.close()
+        volume.close()
+    without, with_one = (float(np.median(times)) for times in took)
+    print(f"\n{probes} probes: {without:.2f} ms raw, {with_one:.2f} ms with a cohort: {with_one - without:.2f} ms more")
+    assert with_one - without < 1

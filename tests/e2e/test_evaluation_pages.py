@@ -13,12 +13,12 @@ from overt_lab.evaluate.labels import Labels
 from overt_lab.evaluate.page import equity_page, identification_page
 from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.scores import RAW, Scorer
-from overt_lab.evaluate.templates import Templates
+from overt_lab.evaluate.templates import Mirrored, Templates
 from support.browser import chromium
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
 
-SETTING = Setting("greys", "open", True, False, None, {"pictures": "here"}, 1.0, 2, None)
+SETTING = Setting("greys", "open", True, Mirrored.NONE, None, {"pictures": "here"}, 1.0, 2, None)
 
 
 def _pages() -> dict[str, str]:

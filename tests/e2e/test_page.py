@@ -15,10 +15,11 @@ from overt.errors import Retryable
 from overt.ledger import Book, CameraAccount
 from overt.permissions import Role
 from overt_gateway.ports import Alert, Sighting
-from overt_gateway.testing import an_alert
+from overt_gateway.testing import a_rival, an_alert
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
 from support.browser import chromium
-from support.served_gateway import SQUARE, WIDE, Cut, Served, evidence_pictures, scene_face, served_gateway
+from support.page_checks import CHECKS, CONTRAST
+from support.served_gateway import SQUARE, WIDE, Cut, Served, evidence_pictures, packed_list, scene_face, served_gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -143,6 +144,67 @@ async def test_an_alert_comes_to_an_operator_who_has_logged_in(watched: Watched,
     served.peers.alerts.expire(alert.alert_id)
     await expect(page.locator("#alert")).to_contain_text("No alerts")
     assert "case-2231" not in await page.content()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+async def test_two_entries_that_are_about_as_like_stand_side_by_side(
+    watched: Watched, served: Served, width: int
+) -> None:
+    await watched.page.set_viewport_size({"width": width, "height": 1180})
+    page = await _enter(watched, served)
+    await _until_watching(page)
+    alert = _raise(served, rival=replace(a_rival(), under_18=True))
+    card = page.locator("article")
+    await expect(card.get_by_text("Two entries of the list are about as like this person")).to_be_visible()
+    await expect(card).to_contain_text("case-1907, Recall to prison, under 18")
+    await expect(page.locator("#announce")).to_contain_text("two entries are about as like")
+    boxes = []
+    for alt in ("The face seen", "The reference picture of case-2231", "The reference picture of case-1907"):
+        image = card.get_by_alt_text(alt)
+        await expect(image).to_be_visible()
+        boxes.append(await image.bounding_box())
+    await _shot(page, f"ambiguous-{width}")
+    seen, first, second = (box or {} for box in boxes)
+    assert abs(first["y"] - second["y"]) < 5, "both entries side by side"
+    assert abs(first["width"] - second["width"]) < 2, "neither is larger"
+    assert (abs(seen["y"] - first["y"]) < 5) is (width > 600)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert await page.evaluate(CONTRAST) == []
+    assert await page.evaluate(CHECKS) == []
+    assert alert.rival is not None
+    await card.get_by_text("Technical details").click()
+    await expect(card.get_by_text(alert.rival.entry_id)).to_be_visible()
+    served.peers.alerts.expire(alert.alert_id)
+    await expect(page.locator("#alert")).to_contain_text("No alerts")
+    assert "case-1907" not in await page.content()
+
+
+async def test_a_calibrated_deployment_says_so(watched: Watched, served: Served) -> None:
+    path = "/v1/deployments/station"
+    async with served.client(Role.APPLICANT) as applicant:
+        body = {"name": "Station", "id": "station", "target_fpir": 0.001, "cameras": [{"id": "gate", "name": "Gate"}]}
+        (await applicant.post("/v1/deployments", json=body)).raise_for_status()
+        page = await _enter(watched, served)
+        await page.locator("#deployment").select_option("station")
+        await expect(page.locator("#uncalibrated")).to_have_text("uncalibrated")
+        await expect(page.locator("#caution-why")).to_have_text(
+            "No signed authority stands behind this deployment, and no calibration stands behind its threshold."
+        )
+        await _until_watching(page)
+        headers = {"content-type": "application/octet-stream"}
+        (await applicant.put(f"{path}/calibration", content=b"COHORT", headers=headers)).raise_for_status()
+        upload = {"archive": packed_list({"case-7": b"x"})}
+        (await applicant.post(f"{path}/list/import", files=upload)).raise_for_status()
+    async with served.client(Role.OPERATOR) as operator:
+        (await operator.post(f"{path}/start")).raise_for_status()
+    await expect(page.locator("#calibration")).to_have_text("calibrated, target 1 in 1,000")
+    await expect(page.locator("#caution-why")).to_have_text("No signed authority stands behind this deployment.")
+    await expect(page.locator("#uncalibrated")).to_have_text("")
+    _raise(served, deployment="station", uncalibrated=False, score=7.25, threshold=5.8)
+    await page.locator("article").get_by_text("Technical details").click()
+    words = "7.250 (normalised, calibrated, target 1 in 1,000)"
+    await expect(page.locator("article").get_by_text(words)).to_be_visible()
+    await _shot(page, "calibrated")
 
 
 @pytest.mark.parametrize("viewport", [(1440, 1180), (390, 780)], ids=["desk", "hand"])
@@ -366,7 +428,7 @@ async def test_everybody_can_use_it(watched: Watched, served: Served) -> None:
     _raise(served, subject_ref="case-2")
     page = await _enter(watched, served)
     await expect(page.locator(".mark")).to_be_visible()
-    faults = await page.evaluate(_CHECKS)
+    faults = await page.evaluate(CHECKS)
     assert faults == []
     for landmark in ("banner", "main", "complementary", "navigation"):
         assert await page.get_by_role(landmark).count() == 1, landmark  # type: ignore[arg-type]
@@ -392,7 +454,7 @@ async def test_words_can_be_read(watched: Watched, served: Served, scheme: Any) 
     page = await _enter(watched, served)
     await expect(page.locator(".mark")).to_be_visible()
     await _shot(page, f"alert-{scheme}")
-    too_faint = await page.evaluate(_CONTRAST)
+    too_faint = await page.evaluate(CONTRAST)
     assert too_faint == []
 
 
@@ -404,54 +466,3 @@ async def test_it_fits_a_small_screen(watched: Watched, served: Served, width: i
     await expect(page.locator(".mark")).to_be_visible()
     await _shot(page, f"narrow-{width}")
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-_CHECKS = """() => {
-  const faults = [];
-  const visible = (e) => e.getClientRects().length > 0;
-  const text = (ids) => ids.split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim();
-  const name = (e) => (e.getAttribute("aria-label") || text(e.getAttribute("aria-labelledby") || "")
-    || e.labels?.[0]?.textContent || e.getAttribute("alt") || e.textContent || "").trim();
-  if (document.documentElement.lang !== "en") faults.push("no language");
-  if (!document.title) faults.push("no title");
-  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
-  if (new Set(ids).size !== ids.length) faults.push("an id twice");
-  for (const image of document.images) if (!image.hasAttribute("alt")) faults.push("image without alt");
-  for (const e of document.querySelectorAll("button, select, input, summary, a"))
-    if (visible(e) && !name(e)) faults.push("without a name: " + e.outerHTML);
-  for (const e of document.querySelectorAll("nav, aside, section"))
-    if (visible(e) && !name(e)) faults.push("region without a name");
-  const levels = [...document.querySelectorAll("h1, h2, h3")].filter(visible).map((e) => +e.tagName[1]);
-  if (levels.filter((l) => l === 1).length !== 1) faults.push("not one h1");
-  levels.forEach((l, i) => { if (i && l > levels[i - 1] + 1) faults.push("a heading level is skipped"); });
-  for (const e of document.querySelectorAll("[aria-labelledby], [aria-describedby]"))
-    for (const id of (e.getAttribute("aria-labelledby") || e.getAttribute("aria-describedby")).split(" "))
-      if (!document.getElementById(id)) faults.push("refers to nothing: " + id);
-  if (!document.querySelector("[role=alert]") || !document.querySelector("[role=status]")) faults.push("not live");
-  for (const e of document.querySelectorAll("button, select")) {
-    const box = e.getBoundingClientRect();
-    if (visible(e) && Math.min(box.width, box.height) < 24) faults.push("too small to hit: " + name(e));
-  }
-  return faults;
-}"""
-
-_CONTRAST = """() => {
-  const channels = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (e) => {
-    for (; e; e = e.parentElement) {
-      const c = channels(getComputedStyle(e).backgroundColor);
-      if (c.length === 3 || c[3] === 1) return c;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  for (const e of document.querySelectorAll("body *")) {
-    const text = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!text || !e.getClientRects().length || e.closest(".unseen")) continue;
-    const [a, b] = [light(channels(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) faint.push(e.textContent.trim().slice(0, 40));
-  }
-  return faint;
-}"""

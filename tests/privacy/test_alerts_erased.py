@@ -14,7 +14,7 @@ from overt.ids import alert_key_id, list_key_id
 from overt.subjects import ALERT, Service
 from overt.testing.forensics import scan
 from support.alerts_process import AlertsProcess
-from support.evidence import REASON, SUBJECT_REF, Sighted, jpeg
+from support.evidence import REASON, RIVAL_REF, SUBJECT_REF, Sighted, jpeg
 from support.nats import NatsServer
 from support.waiting import until
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.privacy
 
 RUN = 48
 """Bytes of something random that are looked for: they are nowhere by chance."""
-PARTS = ("probe", "reference", "scene", "record.1")
+PARTS = ("probe", "reference", "scene", "rival_reference", "record.1")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_what_is_erased_is_gone(service: AlertsProcess, tmp_path: Path) ->
     await service.start()
     public = await service.prepare("market")
     await service.put("market", retention=timedelta(seconds=6))
-    one = Sighted(public, at=datetime.now(UTC))
+    one = Sighted(public, at=datetime.now(UTC), rival="6b0e7c1c-9a43-4d0e-8a35-222222222222")
     message = one.message()
     again = replace(one, track="stream-2", at=one.at + timedelta(seconds=1))
 
@@ -101,8 +101,8 @@ async def test_what_is_erased_is_gone(service: AlertsProcess, tmp_path: Path) ->
 
 def nothing_in_clear(folder: Path, one: Sighted) -> None:
     """Neither the store, the keyring's directory nor the log."""
-    pictures = [run for picture in (one.probe, one.reference, one.scene) for run in runs(picture)]
-    words = [w.encode() for w in (SUBJECT_REF, one.entry_id, REASON)]
+    pictures = [run for picture in one.pictures.values() for run in runs(picture)]
+    words = [w.encode() for w in (SUBJECT_REF, RIVAL_REF, one.entry_id, one.rival, REASON) if w]
     assert on_disk(folder, [*pictures, *words]) == []
     assert [f for f in scan([folder]) if f.what in ("jpeg", "png")] == []
 

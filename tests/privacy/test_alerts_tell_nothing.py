@@ -11,7 +11,7 @@ from overt.errors import OvertError
 from overt.testing.telemetry import recorded_telemetry
 from overt_alerts.domain import Part
 from support.alerts import DEPLOYMENT, RETENTION, Life, State, World
-from support.evidence import AT, LEGAL_BASIS, REASON, SUBJECT_REF, Sighted
+from support.evidence import AT, LEGAL_BASIS, REASON, RIVAL_REF, SUBJECT_REF, Sighted
 
 pytestmark = pytest.mark.privacy
 
@@ -24,7 +24,7 @@ async def test_from_evidence_to_expiry(caplog: pytest.LogCaptureFixture) -> None
         await world.prepare()
         await world.put(State.STATE_ACTIVE)
         life = Life(world)
-        one = Sighted(world.public_key)
+        one = Sighted(world.public_key, rival="look-alike-0816")
         await world.send(one)
         await world.send(replace(one, track="stream-2", at=AT + timedelta(seconds=3)))
         await life.take_all()
@@ -53,5 +53,6 @@ async def test_from_evidence_to_expiry(caplog: pytest.LogCaptureFixture) -> None
     assert any("alerts.raise" in text for text in shown)
     private = world.keyring.ids()
     assert private
-    for secret in (SUBJECT_REF, LEGAL_BASIS, REASON, one.entry_id, "0.625", "JFIF", world.public_key.hex()):
+    whose = (SUBJECT_REF, one.entry_id, RIVAL_REF, one.rival)
+    for secret in (*whose, LEGAL_BASIS, REASON, "0.625", "JFIF", world.public_key.hex()):
         assert not [text for text in shown if secret in text], secret

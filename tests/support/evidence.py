@@ -16,6 +16,7 @@ from overt.wire import to_timestamp
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 """When the first shot is captured, unless a test says otherwise."""
 SUBJECT_REF = "REF-known-person-0815"
+RIVAL_REF = "REF-other-person-0816"
 REASON = "a reason nobody else may read"
 LEGAL_BASIS = "warrant 4711"
 
@@ -37,6 +38,8 @@ class Sighted:
     subject_ref: str = SUBJECT_REF
     at: datetime = AT
     seed: int = 1
+    rival: str = ""
+    """An entry that is about as like."""
 
     @property
     def alert_id(self) -> ids.AlertId:
@@ -59,6 +62,16 @@ class Sighted:
         return jpeg(self.seed * 3 + 1)
 
     @property
+    def rival_reference(self) -> bytes:
+        return jpeg(self.seed * 3 + 1000)
+
+    @property
+    def pictures(self) -> dict[str, bytes]:
+        """What is to come of it, by the name of the part."""
+        rival = {"rival_reference": self.rival_reference} if self.rival else {}
+        return {"probe": self.probe, "reference": self.reference, "scene": self.scene, **rival}
+
+    @property
     def scene(self) -> bytes:
         return jpeg(self.seed * 3 + 2, 20_000)
 
@@ -73,8 +86,20 @@ class Sighted:
             reference_jpeg=self.reference,
         )
 
+    def rival_card(self) -> pb.EntryCard:
+        return pb.EntryCard(
+            entry_id=self.rival,
+            subject_ref=RIVAL_REF,
+            category="recall_to_prison",
+            legal_basis=LEGAL_BASIS,
+            image_source="custody",
+            reason=REASON,
+            under_18=True,
+            reference_jpeg=self.rival_reference,
+        )
+
     def evidence(self) -> pb.Evidence:
-        return pb.Evidence(
+        evidence = pb.Evidence(
             deployment=self.deployment,
             camera=self.camera,
             track=self.track,
@@ -90,6 +115,10 @@ class Sighted:
             scene_face=types_pb2.Box(x=10, y=20, width=30, height=40),
             sealed_entry_card=sealing.seal(self.public_key, self.card().SerializeToString()),
         )
+        if self.rival:
+            evidence.ambiguous = True
+            evidence.sealed_rival_card = sealing.seal(self.public_key, self.rival_card().SerializeToString())
+        return evidence
 
     def message(self, evidence: pb.Evidence | None = None) -> pb.SealedEvidence:
         """Sealed; `evidence` to send something other than what it says."""

@@ -136,7 +136,13 @@ def evidence_pictures(scene_cut: Cut | None = None) -> Mapping[Part, bytes]:
     for left, top, right, bottom in _OTHERS:
         scene[top:bottom, left:right] = scene[top:bottom, left:right].mean(axis=(0, 1)).astype(np.uint8)
     left, top, right, bottom = scene_cut or SQUARE
-    pictures = {Part.PROBE: probe, Part.REFERENCE: reference, Part.SCENE: scene[top:bottom, left:right]}
+    rival = cv2.convertScaleAbs(cv2.GaussianBlur(probe, (0, 0), 2), alpha=0.9)
+    pictures = {
+        Part.PROBE: probe,
+        Part.REFERENCE: reference,
+        Part.SCENE: scene[top:bottom, left:right],
+        Part.RIVAL_REFERENCE: rival,
+    }
     return {part: cv2.imencode(".jpg", picture)[1].tobytes() for part, picture in pictures.items()}
 
 

@@ -80,8 +80,9 @@ def deployment(
     threshold: float = THRESHOLD,
     deployment_id: str = DEPLOYMENT,
     ends_at: datetime | None = None,
+    **fields: object,
 ) -> control.Deployment:
-    """As the gateway writes it, its window open for whatever clock a test has."""
+    """As the gateway writes it, its window open for whatever clock a test has; `fields` are those of a calibration."""
     return control.Deployment(
         deployment_id=deployment_id,
         state=state,
@@ -89,6 +90,7 @@ def deployment(
         sealing_public_key=public_key or sealing.generate_key_pair()[1],
         starts_at=to_timestamp(datetime(2000, 1, 1, tzinfo=UTC)),
         ends_at=to_timestamp(ends_at or datetime(2100, 1, 1, tzinfo=UTC)),
+        **fields,  # type: ignore[arg-type]
     )
 
 

@@ -14,8 +14,27 @@ from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
 from overt.rpc import CREDENTIALS_REFUSED, to_overt_error
 
-from overt_gateway.adapters.wire import from_alert, from_event, from_list, to_entry
-from overt_gateway.ports import Alert, AlertEvent, ListHead, ListView, NewEntry, Part, Reference
+from overt_gateway.adapters.wire import from_alert, from_event
+from overt_gateway.adapters.wire_lists import (
+    from_added,
+    from_calibration,
+    from_forecast,
+    from_list,
+    from_sealed,
+    to_entry,
+)
+from overt_gateway.ports import (
+    Added,
+    Alert,
+    AlertEvent,
+    Calibration,
+    Forecast,
+    ListView,
+    NewEntry,
+    Part,
+    Reference,
+    SealedList,
+)
 
 T = TypeVar("T")
 
@@ -26,6 +45,7 @@ _PARTS = {
     Part.PROBE: alerts_pb2.GetEvidenceRequest.PART_PROBE,
     Part.REFERENCE: alerts_pb2.GetEvidenceRequest.PART_REFERENCE,
     Part.SCENE: alerts_pb2.GetEvidenceRequest.PART_SCENE,
+    Part.RIVAL_REFERENCE: alerts_pb2.GetEvidenceRequest.PART_RIVAL_REFERENCE,
 }
 
 
@@ -84,14 +104,11 @@ class GrpcWatchlists:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub: Any = match_pb2_grpc.WatchlistsStub(channel)
 
-    async def add(self, deployment: str, model_digest: str, entries: Sequence[NewEntry]) -> ListHead:
+    async def add(self, deployment: str, model_digest: str, entries: Sequence[NewEntry]) -> Added:
         request = match_pb2.ImportRequest(
             deployment=deployment, model_digest=model_digest, entries=[to_entry(entry) for entry in entries]
         )
-        reply: match_pb2.ImportReply = await _answer(
-            "match", self._stub.Import(request, timeout=IMPORT_DEADLINE.total_seconds())
-        )
-        return ListHead(reply.revision, reply.size)
+        return from_added(await _answer("match", self._stub.Import(request, timeout=IMPORT_DEADLINE.total_seconds())))
 
     async def read(self, deployment: str) -> ListView:
         request = match_pb2.ListRequest(deployment=deployment)
@@ -102,12 +119,24 @@ class GrpcWatchlists:
         reply: match_pb2.RemoveReply = await _answer("match", self._stub.Remove(request))
         return reply.revision
 
-    async def seal(self, deployment: str) -> ListHead:
-        request = match_pb2.SealRequest(deployment=deployment)
-        reply: match_pb2.SealReply = await _answer(
-            "match", self._stub.Seal(request, timeout=IMPORT_DEADLINE.total_seconds())
+    async def seal(self, deployment: str, target_fpir: float) -> SealedList:
+        request = match_pb2.SealRequest(deployment=deployment, target_fpir=target_fpir)
+        return from_sealed(await _answer("match", self._stub.Seal(request, timeout=IMPORT_DEADLINE.total_seconds())))
+
+    async def calibrate(self, deployment: str, cohort: bytes, model_digest: str) -> Calibration | None:
+        request = match_pb2.CalibrateRequest(deployment=deployment, cohort=cohort, model_digest=model_digest)
+        reply: match_pb2.CalibrateReply = await _answer(
+            "match", self._stub.Calibrate(request, timeout=IMPORT_DEADLINE.total_seconds())
         )
-        return ListHead(reply.revision, reply.size, reply.digest)
+        return from_calibration(reply.calibration) if reply.HasField("calibration") else None
+
+    async def forecast(
+        self, deployment: str, *, footfall: int, list_size: int, target_fpir: float | None, score: float | None
+    ) -> Forecast:
+        request = match_pb2.ForecastRequest(
+            deployment=deployment, footfall=footfall, list_size=list_size, target_fpir=target_fpir, score=score
+        )
+        return from_forecast(await _answer("match", self._stub.Forecast(request)))
 
 
 class GrpcAlerts:

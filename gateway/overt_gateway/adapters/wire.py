@@ -1,4 +1,4 @@
-"""Between the messages of overt.api and the gateway's own words."""
+"""Between the messages of overt.api and the gateway's own words; for those about lists see `wire_lists`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from datetime import UTC, datetime
 from overt.api.alerts.v1 import alerts_pb2
 from overt.api.control.v1 import control_pb2
 from overt.api.ingest.v1 import ingest_pb2
-from overt.api.match.v1 import match_pb2
 from overt.api.types.v1 import types_pb2
 from overt.wire import from_duration, optional_from_timestamp, to_duration, to_timestamp
 
 from overt_gateway.domain import Camera, Deployment, State
-from overt_gateway.ports import (
-    Alert,
-    AlertEvent,
-    CameraState,
-    EntrySummary,
-    ListView,
-    NewEntry,
-    Sight,
-    Sighting,
-)
+from overt_gateway.ports import Alert, AlertEvent, CameraState, Rival, Sight, Sighting
 
-_NEVER = datetime.fromtimestamp(0, UTC)
+NEVER = datetime.fromtimestamp(0, UTC)
 """Stands for a time that was not set: only an old or broken record has none."""
 
 _STATES = {state: getattr(control_pb2.Deployment, f"STATE_{state.name}") for state in State}
@@ -68,6 +58,10 @@ def to_deployment(deployment: Deployment) -> control_pb2.Deployment:
         created_by=deployment.created_by,
         list_digest=deployment.list_digest,
         list_size=deployment.list_size,
+        calibration_digest=deployment.calibration_digest,
+        target_fpir=deployment.target_fpir,
+        under_18_threshold=deployment.under_18_threshold,
+        threshold_extrapolated=deployment.threshold_extrapolated,
     )
 
 
@@ -77,8 +71,8 @@ def from_deployment(message: control_pb2.Deployment) -> Deployment:
         name=message.name,
         # A state that this version does not know is treated as over: nothing can be done with it.
         state=_STATES_BACK.get(message.state, State.ENDED),
-        starts_at=optional_from_timestamp(message.starts_at) or _NEVER,
-        ends_at=optional_from_timestamp(message.ends_at) or _NEVER,
+        starts_at=optional_from_timestamp(message.starts_at) or NEVER,
+        ends_at=optional_from_timestamp(message.ends_at) or NEVER,
         cameras=tuple(
             Camera(
                 camera_id=camera.camera_id,
@@ -92,43 +86,15 @@ def from_deployment(message: control_pb2.Deployment) -> Deployment:
         threshold=message.threshold,
         alert_retention=from_duration(message.alert_retention),
         sealing_public_key=message.sealing_public_key,
-        created_at=optional_from_timestamp(message.created_at) or _NEVER,
+        created_at=optional_from_timestamp(message.created_at) or NEVER,
         created_by=message.created_by,
         authority=message.authority,
         list_digest=message.list_digest,
         list_size=message.list_size,
-    )
-
-
-def to_entry(entry: NewEntry) -> match_pb2.Entry:
-    return match_pb2.Entry(
-        subject_ref=entry.subject_ref,
-        category=entry.category,
-        legal_basis=entry.legal_basis,
-        image_source=entry.image_source,
-        reason=entry.reason,
-        expires_at=to_timestamp(entry.expires_at),
-        under_18=entry.under_18,
-        references=[match_pb2.Reference(template=r.template, jpeg=r.jpeg) for r in entry.references],
-    )
-
-
-def from_list(message: match_pb2.ListReply) -> ListView:
-    return ListView(
-        revision=message.revision,
-        sealed=message.sealed,
-        model_digest=message.model_digest,
-        entries=tuple(
-            EntrySummary(
-                entry_id=entry.entry_id,
-                subject_ref=entry.subject_ref,
-                category=entry.category,
-                expires_at=optional_from_timestamp(entry.expires_at) or _NEVER,
-                under_18=entry.under_18,
-                references=entry.references,
-            )
-            for entry in message.entries
-        ),
+        calibration_digest=message.calibration_digest,
+        target_fpir=message.target_fpir,
+        under_18_threshold=message.under_18_threshold,
+        threshold_extrapolated=message.threshold_extrapolated,
     )
 
 
@@ -148,15 +114,20 @@ def from_alert(message: alerts_pb2.Alert) -> Alert:
         score=message.score,
         threshold=message.threshold,
         uncalibrated=message.uncalibrated,
-        first_captured_at=optional_from_timestamp(message.first_captured_at) or _NEVER,
-        raised_at=optional_from_timestamp(message.raised_at) or _NEVER,
-        expires_at=optional_from_timestamp(message.expires_at) or _NEVER,
+        first_captured_at=optional_from_timestamp(message.first_captured_at) or NEVER,
+        raised_at=optional_from_timestamp(message.raised_at) or NEVER,
+        expires_at=optional_from_timestamp(message.expires_at) or NEVER,
         sightings=tuple(
-            Sighting(s.camera, optional_from_timestamp(s.captured_at) or _NEVER, s.score) for s in message.sightings
+            Sighting(s.camera, optional_from_timestamp(s.captured_at) or NEVER, s.score) for s in message.sightings
         ),
         scene_face=(face.x, face.y, face.width, face.height) if message.HasField("scene_face") else None,
         traceparent=message.traceparent,
+        rival=_rival(message.rival) if message.HasField("rival") else None,
     )
+
+
+def _rival(message: alerts_pb2.Rival) -> Rival:
+    return Rival(message.entry_id, message.subject_ref, message.category, message.under_18)
 
 
 def from_event(message: alerts_pb2.AlertEvent) -> AlertEvent | None:

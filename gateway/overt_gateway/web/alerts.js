@@ -73,7 +73,9 @@ export class Alerts {
     const fresh = isNew && kind === "raised" && this.#settled;
     if (fresh) {
       if (this.#chosen !== null) this.#unread += 1;
-      say(at("announce"), `New alert: ${alert.category_label}, ${this.#cameras(alert.camera)}, ${time(alert.raised_at)}`);
+      const both = alert.rival ? "; two entries are about as like" : "";
+      say(at("announce"),
+        `New alert: ${alert.category_label}, ${this.#cameras(alert.camera)}, ${time(alert.raised_at)}${both}`);
     }
     this.#draw(fresh);
   }
@@ -132,7 +134,9 @@ export class Alerts {
           },
             make("span", { class: "time" }, time(alert.raised_at)),
             make("span", {}, alert.category_label),
-            make("span", { class: "from" }, `${alert.subject_ref}, ${this.#cameras(alert.camera)}`)))));
+            make("span", { class: "from" }, `${who(alert)}, ${this.#cameras(alert.camera)}`)))));
     if (focused) at("list").querySelector(`[data-alert="${CSS.escape(focused)}"]`)?.focus();
   }
 }
+
+const who = (alert) => (alert.rival ? `${alert.subject_ref} or ${alert.rival.subject_ref}` : alert.subject_ref);

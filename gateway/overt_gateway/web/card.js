@@ -35,6 +35,7 @@ export class Card {
       probe: this.#frame(),
       reference: this.#frame(),
       scene: this.#frame(),
+      ...(alert.rival ? { rival_reference: this.#frame() } : {}),
     };
     this.#place.replaceChildren(
       make("article", { class: fresh ? "card fresh" : "card", "aria-labelledby": "card-title" },
@@ -43,11 +44,16 @@ export class Card {
             alert.under_18 ? make("span", { class: "minor" }, "Under 18") : null),
           when(alert)),
         alert.reason ? make("p", { class: "why" }, alert.reason) : null,
-        make("div", { class: "pair" },
+        alert.rival
+          ? make("p", { class: "both" }, "Two entries of the list are about as like this person: compare with both.")
+          : null,
+        make("div", { class: alert.rival ? "pair three" : "pair" },
           make("figure", {}, pictures.probe,
             make("figcaption", {}, "Seen ", make("span", {}, `by ${camera}, ${time(alert.first_captured_at)}`))),
           make("figure", {}, pictures.reference,
-            make("figcaption", {}, "On the list ", make("span", {}, alert.subject_ref)))),
+            make("figcaption", {}, "On the list ",
+              make("span", {}, alert.rival ? `${alert.subject_ref}, ${alert.category_label}` : alert.subject_ref))),
+          alert.rival ? otherEntry(alert.rival, pictures.rival_reference) : null),
         make("p", { class: "look" },
           "Look at ears, nose, mouth, chin, marks and scars. Hair, glasses, age and light may differ. " +
           "Similar is not the same."),
@@ -55,7 +61,7 @@ export class Card {
           make("figcaption", {}, "Scene ",
             make("span", {}, "around this person; everybody else is blocked out for good"))),
         make("dl", { class: "facts" },
-          ...fact("Reference", alert.subject_ref),
+          ...fact("Reference", alert.rival ? `${alert.subject_ref}, or ${alert.rival.subject_ref}` : alert.subject_ref),
           ...fact("Legal basis", alert.legal_basis),
           ...fact("Camera", camera),
           ...fact("Destroyed by", moment(alert.expires_at))),
@@ -90,6 +96,7 @@ export class Card {
       probe: `The face seen by ${camera} at ${time(alert.first_captured_at)}`,
       reference: `The reference picture of ${alert.subject_ref}`,
       scene: `The scene at ${camera}, with one face marked`,
+      rival_reference: `The reference picture of ${alert.rival?.subject_ref}`,
     };
     for (const [part, place] of Object.entries(pictures)) {
       this.#picture(alert.evidence[part], words[part], signal).then(
@@ -124,12 +131,19 @@ const when = (alert) =>
 
 const fact = (name, value) => (value ? [make("dt", {}, name), make("dd", {}, value)] : []);
 
+const otherEntry = (rival, picture) =>
+  make("figure", {}, picture,
+    make("figcaption", {}, "Also on the list ",
+      make("span", {}, `${rival.subject_ref}, ${rival.category_label}${rival.under_18 ? ", under 18" : ""}`)));
+
 const technical = (alert) =>
   make("dl", { class: "facts" },
-    ...fact("Similarity", `${alert.score.toFixed(3)} (raw cosine${alert.uncalibrated ? ", uncalibrated" : ""})`),
+    ...fact("Similarity",
+      `${alert.score.toFixed(3)} (${alert.uncalibrated ? "raw cosine" : "normalised"}, ${alert.calibration})`),
     ...fact("Threshold", alert.threshold.toFixed(3)),
     ...fact("Alert", alert.id),
-    ...fact("Entry", alert.entry_id));
+    ...fact("Entry", alert.entry_id),
+    ...fact("Other entry", alert.rival?.entry_id));
 
 /** The scene with a box around the face, in fractions, so that it fits at any size. */
 function marked(image, face) {

@@ -126,7 +126,7 @@ function stop() {
   showing?.alerts?.close();
   showing = null;
   for (const id of ["room", "caution", "link"]) at(id).hidden = true;
-  for (const id of ["state", "window"]) say(at(id), "");
+  for (const id of ["state", "window", "calibration"]) say(at(id), "");
 }
 
 function connected(live, why = "connection lost, trying again") {

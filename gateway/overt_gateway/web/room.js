@@ -66,8 +66,10 @@ export class Room {
     at("state").dataset.state = deployment.state;
     say(at("window"), `${moment(deployment.starts_at)} to ${moment(deployment.ends_at)}`);
     say(at("authority"), deployment.authority);
-    say(at("uncalibrated"), deployment.uncalibrated ? "uncalibrated" : "");
-    at("caution").hidden = !deployment.authority.startsWith("unauthorised") && !deployment.uncalibrated;
+    say(at("calibration"), deployment.uncalibrated ? "" : deployment.calibration);
+    say(at("uncalibrated"), deployment.uncalibrated ? deployment.calibration : "");
+    say(at("caution-why"), caution(deployment));
+    at("caution").hidden = !unauthorised(deployment) && !deployment.uncalibrated;
   }
 
   #drawCameras(cameras) {
@@ -101,6 +103,16 @@ export class Room {
       ? `${count(ledger.retained)} ${ledger.retained === 1 ? "frame" : "frames"} kept as sealed evidence${ledger.final ? ". The last receipts are in." : `, as of ${time(ledger.as_of)}; in flight and ledger likewise. A receipt comes each minute.`}`
       : "No ledger receipt yet; the first comes when a camera opens.");
   }
+}
+
+const unauthorised = (deployment) => deployment.authority.startsWith("unauthorised");
+
+function caution(deployment) {
+  const missing = [
+    unauthorised(deployment) ? "no signed authority stands behind this deployment" : null,
+    deployment.uncalibrated ? "no calibration stands behind its threshold" : null,
+  ].filter(Boolean).join(", and ");
+  return missing && `${missing[0].toUpperCase()}${missing.slice(1)}.`;
 }
 
 const sum = (book) => Object.values(book).reduce((total, n) => total + n, 0);

@@ -25,6 +25,17 @@ _anew = click.option(
 _json = click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures.")
 
 
+def _sizes(context: click.Context, parameter: click.Parameter, given: str) -> list[int]:
+    """Of `--sizes`, in rising order, each once."""
+    try:
+        sizes = sorted({int(size) for size in given.split(",")})
+    except ValueError:
+        raise click.BadParameter("give numbers, as in 1000,10000") from None
+    if not 100 <= sizes[0] <= sizes[-1] <= 4_000_000:
+        raise click.BadParameter("a list has 100 to 4,000,000 entries")
+    return sizes
+
+
 @click.group()
 def bench() -> None:
     """Measure the whole system on this machine: how much it sees, how soon, at what cost."""
@@ -68,6 +79,31 @@ def overload(video: Path, seconds: float, anew: bool, json_file: Path | None) ->
     from overt_lab.figures import write_json
 
     found = _run(run(video, seconds, anew=anew, say=_say))
+    if json_file:
+        write_json(json_file, found)
+    click.echo(text(found))
+
+
+@bench.command()
+@click.option(
+    "--sizes",
+    default="1000,10000,100000,1000000",
+    show_default=True,
+    metavar="N[,N]",
+    callback=_sizes,
+    help="Entries on the list.",
+)
+@_json
+def match(sizes: list[int], json_file: Path | None) -> None:
+    """Searching a list: latency on one core beside numpy's, and whether the best is found. Exact, as in use.
+
+    Lists are of random numbers, a million takes a minute and 3 GB. Timed is what match does for a shot: its index, then
+    the best ones scored anew against a cohort, whose statistics of the list are made on import.
+    """
+    from overt_lab.bench.match import run, text
+    from overt_lab.figures import write_json
+
+    found = _run(run(sizes))
     if json_file:
         write_json(json_file, found)
     click.echo(text(found))

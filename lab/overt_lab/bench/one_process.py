@@ -21,7 +21,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from overt.scoring import Candidate, ProbeScores, VerdictKind, decide
+from overt.scoring import SHORTLIST, Candidate, ProbeScores, VerdictKind, decide
 
 from overt_lab.bench.children import tell
 from overt_lab.bench.footage import GAP_S
@@ -29,7 +29,6 @@ from overt_lab.bench.listing import LIST_SIZE, random_list
 from overt_lab.bench.stages import Spent, Stages, build, decoded, shots, to_pixels
 
 THRESHOLD = 0.4
-_TOP = 64  # what match fetches before it decides
 _MOST_PROBES = 8
 
 
@@ -44,7 +43,7 @@ class Watch:
 
     def search(self, track: int, template: NDArray[np.float32], at: float) -> None:
         scores = self._listed @ template
-        best = np.argpartition(scores, -_TOP)[-_TOP:]
+        best = np.argpartition(scores, -SHORTLIST)[-SHORTLIST:]
         probe = ProbeScores(
             datetime.fromtimestamp(at, UTC), [Candidate(str(place), float(scores[place])) for place in best]
         )

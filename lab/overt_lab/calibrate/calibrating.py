@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from overt.cohort import Cohort, Likeness
-from overt.scoring import MissRates, Normalisation, ScoreToRate, statistics
+from overt.scoring import MissRates, Normalisation, ScoreToRate
 from overt_detect.domain.quality import Quality
 
 from overt_lab.calibrate.choosing import Choice, Trial, choose
@@ -21,7 +21,8 @@ from overt_lab.calibrate.members import Balance, SamePeople, balance_of, check, 
 from overt_lab.calibrate.strangers import strangers
 from overt_lab.evaluate.faces import EngineChoice, Enroller, Ran, open_enroller, read_picture
 from overt_lab.evaluate.labels import Labels, read_labels
-from overt_lab.evaluate.templates import enrol
+from overt_lab.evaluate.scores import Standing
+from overt_lab.evaluate.templates import Mirrored, Templates, enrol
 
 FEWEST_MATED_PEOPLE: Final = 200
 """19,900 pairs of strangers: from so many on rates are taken from the mated pictures, which are like the site's."""
@@ -36,22 +37,22 @@ class Plan:
     choice: EngineChoice
     workers: int
     unbalanced: bool = False
-    mirrored: bool = False
+    mirrored: Mirrored = Mirrored.REFERENCES
     source: str = ""
     legal_basis: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Enrolled:
-    """Of one folder. `templates`: float32[pictures, d], NaN where there is no face."""
+    """Of one folder."""
 
     labels: Labels
-    templates: NDArray[np.float32]
+    templates: Templates
     likeness: Likeness | None
 
     @property
     def fte(self) -> int:
-        return int(np.isnan(self.templates[:, 0]).sum())
+        return int(self.templates.missing.sum())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,12 +84,12 @@ def calibrate(plan: Plan) -> Calibrated:
 
 def of_templates(plan: Plan, cohort: Enrolled, mated: Enrolled | None, ran: Ran) -> Calibrated:
     """The same, once there are templates."""
-    there = ~np.isnan(cohort.templates[:, 0])
+    there = ~cohort.templates.missing
     templates, groups = cohort.templates[there], cohort.labels.groups[there]
     names = cohort.labels.group_names
     before = balance_of(groups, cohort.labels.subjects[there], names)
     check(before, unbalanced=plan.unbalanced)
-    same = same_people(templates, cohort.labels.subjects[there], join=not cohort.labels.named)
+    same = same_people(templates.rows, cohort.labels.subjects[there], join=not cohort.labels.named)
     _, members = np.unique(same.members, return_inverse=True)
     members = members.astype(np.int64)
     balance = balance_of(groups, members, names)
@@ -98,21 +99,21 @@ def of_templates(plan: Plan, cohort: Enrolled, mated: Enrolled | None, ran: Ran)
     how = choice.chosen.how
     pairs = strangers(templates, members)
     own_rates = pairs.rates(pairs.members_scores(leaving_out(templates, members, how.best), how))
-    mated_rates = _rates_of(several, templates, how)
+    mated_rates = _rates_of(several, templates.rows, how)
     return Calibrated(
         Cohort(
-            templates=templates,
+            templates=templates.rows,
             members=members,
             groups=balance.groups,
             model_digest=ran.model_digest,
             normalisation=how,
             score_to_rate=mated_rates or own_rates,
             rates_of="mated" if mated_rates else "cohort",
-            misses=_misses(several, templates, how),
+            misses=_misses(several, templates.rows, how),
             likeness=cohort.likeness,
             likeness_of_mated=None if mated is None else mated.likeness,
             one_picture_one_person=not cohort.labels.named,
-            mirrored=plan.mirrored,
+            mirrored=plan.mirrored is Mirrored.BOTH,
             chosen_by=choice.why,
             source=plan.source,
             legal_basis=plan.legal_basis,
@@ -132,17 +133,17 @@ def of_templates(plan: Plan, cohort: Enrolled, mated: Enrolled | None, ran: Ran)
 def _enrolled(labels: Labels, enroller: Enroller, workers: int) -> Enrolled:
     seen: list[Quality] = []
     (templates,) = enrol(labels.images, [enroller.watched(seen.append)], read=read_picture, workers=workers)
-    return Enrolled(labels, templates.rows, likeness_of(seen))
+    return Enrolled(labels, templates, likeness_of(seen))
 
 
 def _rates_of(mated: Mated | None, cohort: NDArray[np.float32], how: Normalisation) -> ScoreToRate | None:
     if mated is None or len(mated.references) < FEWEST_MATED_PEOPLE:
         return None
     pairs = strangers(mated.templates, mated.people)
-    return pairs.rates(pairs.scores(statistics(mated.templates, cohort, how.best), how))
+    return pairs.rates(pairs.scores(Standing.of(mated.templates, cohort, how.best), how))
 
 
 def _misses(mated: Mated | None, cohort: NDArray[np.float32], how: Normalisation) -> MissRates | None:
     if mated is None or not len(mated.probes):
         return None
-    return mated.misses(mated.scored(statistics(mated.templates, cohort, how.best), how))
+    return mated.misses(mated.scored(Standing.of(mated.templates, cohort, how.best), how))

@@ -21,11 +21,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from overt.scoring import STANDARD, Normalisation, statistics
+from overt.scoring import STANDARD, Normalisation
 
 from overt_lab.calibrate.leaving_out import leaving_out
 from overt_lab.calibrate.mated import Mated
 from overt_lab.calibrate.strangers import Strangers, group_rates
+from overt_lab.evaluate.scores import Standing
+from overt_lab.evaluate.templates import Templates
 from overt_lab.progress import progress
 
 Found: TypeAlias = NDArray[np.bool_] | None
@@ -91,7 +93,7 @@ class Choice:
 class Trial:
     """What settings are tried on. `within`: pairs of strangers of one group; `group_count` groups."""
 
-    templates: NDArray[np.float32]
+    templates: Templates
     members: NDArray[np.int64]
     within: Strangers
     group_count: int
@@ -109,7 +111,7 @@ class Trial:
 
     def bests(self) -> tuple[int, ...]:
         """The K to try: at most a third of what every member can be compared with."""
-        most = (len(self.templates) - int(np.bincount(self.members).max())) // 3
+        most = (len(self.templates.rows) - int(np.bincount(self.members).max())) // 3
         return tuple(k for k in BESTS if k <= most) or (max(2, most),)
 
     def raw(self) -> tuple[Setting, NDArray[np.bool_] | None]:
@@ -121,7 +123,7 @@ class Trial:
     def settings(self, best: int, powers: Sequence[tuple[float, float]], raw: Found) -> Iterator[Setting]:
         """Of each (a, b) with that K. `raw`: which mated probes the cosine finds."""
         without = leaving_out(self.templates, self.members, best)
-        theirs = None if self.mated is None else statistics(self.mated.templates, self.templates, best)
+        theirs = None if self.mated is None else Standing.of(self.mated.templates, self.templates.rows, best)
         for a, b in powers:
             how = Normalisation(best, a, b)
             found = None

@@ -37,7 +37,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--engine", type=click.Choice(["auto", "onnxruntime", "openvino"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Pictures at a time.  [default: the cores]")
-@click.option("--mirrored", is_flag=True, help="Templates as `overt evaluate --mirrored` makes them.")
+@click.option(
+    "--mirrored",
+    type=click.Choice(["references", "both"]),
+    default="references",
+    show_default=True,
+    help="Templates as `overt evaluate --mirrored` makes them; references is what is in use.",
+)
 def calibrate(
     images: Path,
     labels: Path,
@@ -54,7 +60,7 @@ def calibrate(
     engine: str,
     precision: str,
     workers: int | None,
-    mirrored: bool,
+    mirrored: str,
 ) -> None:
     """Make a cohort file: what a score is worth, and how to make it worth the same for everybody.
 
@@ -74,6 +80,7 @@ def calibrate(
     from overt_lab.calibrate.calibrating import calibrate as run
     from overt_lab.conditions import conditions, cores
     from overt_lab.evaluate.faces import EngineChoice
+    from overt_lab.evaluate.templates import Mirrored
     from overt_lab.figures import write_json
 
     if (mated is None) != (mated_labels is None):
@@ -83,9 +90,8 @@ def calibrate(
         raise click.BadParameter("give the names of one or more columns, each once", param_hint="--by")
     both = None if mated is None or mated_labels is None else (mated, mated_labels)
     choice = EngineChoice(pack, model_dir, engine, precision)
-    done = run(
-        Plan(images, labels, columns, both, choice, workers or cores(), unbalanced, mirrored, source, legal_basis)
-    )
+    how = Mirrored(mirrored)
+    done = run(Plan(images, labels, columns, both, choice, workers or cores(), unbalanced, how, source, legal_basis))
     save(done.cohort, out)
     click.echo(report.text(done))
     click.echo(f"\n{out}: biometric data of uninvolved people; keep it sealed, and delete it when it has served")

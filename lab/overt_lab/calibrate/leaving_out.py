@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from overt.scoring import Statistics
 
+from overt_lab.evaluate.templates import Templates
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class LeavingOut:
+class Without:
     """Of n templates of some members and one K. `sums`, `squares`: float64[n], of each template's K best cosines to
     other members; `of`, `of_squares`, `count`: [n, members], how much of that is each member's; `next`,
     `next_squares`: float64[n, r + 1], sums of the best 0..r after those K."""
@@ -38,12 +40,30 @@ class LeavingOut:
         return Statistics(mean, np.maximum(np.sqrt(np.maximum(squares / self.best - mean**2, 0)), 1e-3))
 
 
-def leaving_out(templates: NDArray[np.float32], members: NDArray[np.int64], best: int) -> LeavingOut:
-    """`members`: int64[n], from 0 without gaps. ValueError if K and one member's pictures are not left."""
+@dataclass(frozen=True, slots=True, repr=False)
+class LeavingOut:
+    """Of every picture, as a shot and as a reference."""
+
+    shots: Without
+    references: Without
+
+
+def leaving_out(templates: Templates, members: NDArray[np.int64], best: int) -> LeavingOut:
+    """`members`: int64[n], from 0 without gaps. A cohort is of templates as shots are. ValueError if K and one
+    member's pictures are not left."""
+    shots = _without(templates.rows, templates.rows, members, best)
+    if templates.as_references is None:
+        return LeavingOut(shots, shots)
+    return LeavingOut(shots, _without(templates.as_references, templates.rows, members, best))
+
+
+def _without(
+    templates: NDArray[np.float32], cohort: NDArray[np.float32], members: NDArray[np.int64], best: int
+) -> Without:
     most = int(np.bincount(members).max())
     if best + 2 * most > len(templates):
         raise ValueError(f"without two members, a cohort of {len(templates)} has not {best} best")
-    cosines = (templates @ templates.T).astype(np.float64)
+    cosines = (templates @ cohort.T).astype(np.float64)
     cosines[members[:, None] == members[None, :]] = -np.inf
     order = np.argsort(-cosines, axis=1)[:, : best + most]
     highest = np.take_along_axis(cosines, order, axis=1)
@@ -55,9 +75,7 @@ def leaving_out(templates: NDArray[np.float32], members: NDArray[np.int64], best
     np.add.at(of, (rows, whose), kept)
     np.add.at(of_squares, (rows, whose), kept**2)
     np.add.at(count, (rows, whose), 1)
-    return LeavingOut(
-        best, kept.sum(axis=1), (kept**2).sum(axis=1), of, of_squares, count, _sums(after), _sums(after**2)
-    )
+    return Without(best, kept.sum(axis=1), (kept**2).sum(axis=1), of, of_squares, count, _sums(after), _sums(after**2))
 
 
 def _sums(of: NDArray[np.float64]) -> NDArray[np.float64]:

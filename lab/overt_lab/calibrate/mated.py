@@ -7,9 +7,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from overt.scoring import MissRates, Normalisation, Statistics, normalise
+from overt.scoring import MissRates, Normalisation, normalise
 
 from overt_lab.evaluate.labels import Labels
+from overt_lab.evaluate.scores import Standing
+from overt_lab.evaluate.templates import Templates
 
 MOST_PROBES: Final = 5
 """Of a person, as in the evaluation of identification."""
@@ -27,7 +29,7 @@ class Mated:
     """`references`: int64[people], places of their first pictures; `probes`, `own`: int64[n], places of later pictures
     and of their own person in `references`; `missing`: mated pairs without both templates."""
 
-    templates: NDArray[np.float32]
+    templates: Templates
     references: NDArray[np.int64]
     people: NDArray[np.int64]
     probes: NDArray[np.int64]
@@ -35,9 +37,9 @@ class Mated:
     missing: int
 
     @classmethod
-    def of(cls, labels: Labels, templates: NDArray[np.float32], *, seed: int = 0) -> Mated:
+    def of(cls, labels: Labels, templates: Templates, *, seed: int = 0) -> Mated:
         """A person's reference is the first picture that gave a template."""
-        there = np.flatnonzero(~np.isnan(templates[:, 0]))
+        there = np.flatnonzero(~templates.missing)
         if len(there) > MOST_PICTURES:
             chosen = np.random.default_rng(seed).permutation(labels.people)
             order = np.argsort(chosen[labels.subjects[there]], kind="stable")
@@ -56,12 +58,12 @@ class Mated:
     def with_several(self) -> int:
         return len(np.unique(self.own))
 
-    def scored(self, statistics: Statistics | None, how: Normalisation | None) -> NDArray[np.float64]:
-        """float64[pictures, people]: every picture with every reference. `statistics` are those of all pictures."""
-        cosines = self.templates @ self.templates[self.references].T
-        if statistics is None or how is None:
+    def scored(self, standing: Standing | None, how: Normalisation | None) -> NDArray[np.float64]:
+        """float64[pictures, people]: every picture as a shot with every reference. `standing`: of all pictures."""
+        cosines = self.templates.rows @ self.templates.references[self.references].T
+        if standing is None or how is None:
             return cosines.astype(np.float64)
-        return normalise(cosines, statistics, statistics[self.references], how)
+        return normalise(cosines, standing.shots, standing.references[self.references], how)
 
     def found(self, table: NDArray[np.float64]) -> NDArray[np.bool_]:
         """bool[probes]: whose own reference is best and above the threshold that FPIR of all pictures reach for
@@ -83,7 +85,7 @@ class Mated:
         return f"Mated({len(self.probes)} probes of {len(self.references)} people)"
 
 
-def _missing(labels: Labels, templates: NDArray[np.float32]) -> int:
+def _missing(labels: Labels, templates: Templates) -> int:
     """Pictures of people with several that gave no template."""
     several = np.bincount(labels.subjects) > 1
-    return int((np.isnan(templates[:, 0]) & several[labels.subjects]).sum())
+    return int((templates.missing & several[labels.subjects]).sum())

@@ -7,9 +7,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from overt.scoring import Normalisation, ScoreToRate, Statistics, normalise
+from overt.scoring import Normalisation, ScoreToRate, normalise
 
 from overt_lab.calibrate.leaving_out import LeavingOut
+from overt_lab.evaluate.scores import Standing
+from overt_lab.evaluate.templates import Templates
 
 MOST_PICTURES: Final = 3000
 """4.5 million pairs. More are drawn from."""
@@ -17,8 +19,9 @@ MOST_PICTURES: Final = 3000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Strangers:
-    """Pairs of two people's pictures. `cosines`: float64[pairs]; `first`, `second`: places of their pictures;
-    `people`: int64[pictures], who is who; `groups`: int64[pictures], for pairs within groups, else empty."""
+    """Pairs of two people's pictures. `cosines`: float64[pairs]; `first`, `second`: places of their pictures, of which
+    the first is taken for the reference and the second for the shot; `people`: int64[pictures], who is who; `groups`:
+    int64[pictures], for pairs within groups, else empty."""
 
     cosines: NDArray[np.float64]
     first: NDArray[np.int64]
@@ -26,19 +29,17 @@ class Strangers:
     people: NDArray[np.int64]
     groups: NDArray[np.int64]
 
-    def scores(self, statistics: Statistics | None, how: Normalisation | None) -> NDArray[np.float64]:
-        """float64[pairs]: raw without statistics, which are those of all pictures."""
-        if statistics is None or how is None:
+    def scores(self, standing: Standing | None, how: Normalisation | None) -> NDArray[np.float64]:
+        """float64[pairs]: raw without `standing`, which is that of all pictures."""
+        if standing is None or how is None:
             return self.cosines
-        return normalise(self.cosines, statistics[self.first], statistics[self.second], how)
+        return normalise(self.cosines, standing.shots[self.second], standing.references[self.first], how)
 
-    def members_scores(self, without: LeavingOut | None, how: Normalisation | None) -> NDArray[np.float64]:
-        """float64[pairs], of the cohort's own pictures, neither of the two in the cohort. Raw without `without`."""
-        if without is None or how is None:
-            return self.cosines
-        one = without.pair(self.first, self.people[self.second])
-        other = without.pair(self.second, self.people[self.first])
-        return normalise(self.cosines, one, other, how)
+    def members_scores(self, without: LeavingOut, how: Normalisation) -> NDArray[np.float64]:
+        """float64[pairs], of the cohort's own pictures, neither of the two in the cohort."""
+        shot = without.shots.pair(self.second, self.people[self.first])
+        reference = without.references.pair(self.first, self.people[self.second])
+        return normalise(self.cosines, shot, reference, how)
 
     def rates(self, scores: NDArray[np.float64]) -> ScoreToRate:
         """Of these pairs' scores."""
@@ -49,14 +50,14 @@ class Strangers:
 
 
 def strangers(
-    templates: NDArray[np.float32],
+    templates: Templates,
     people: NDArray[np.int64],
     groups: NDArray[np.int64] | None = None,
     *,
     seed: int = 0,
 ) -> Strangers:
     """Every pair of two people of at most MOST_PICTURES; with `groups`, of one group only. No template is NaN."""
-    places = np.arange(len(templates))
+    places = np.arange(len(templates.rows))
     if len(places) > MOST_PICTURES:
         places = np.sort(np.random.default_rng(seed).permutation(places)[:MOST_PICTURES])
     i, j = np.triu_indices(len(places), 1)
@@ -64,7 +65,8 @@ def strangers(
     apart = people[first] != people[second]
     if groups is not None:
         apart &= groups[first] == groups[second]
-    cosines = (templates[places] @ templates[places].T)[i[apart], j[apart]].astype(np.float64)
+    table = templates.references[places] @ templates.rows[places].T
+    cosines = table[i[apart], j[apart]].astype(np.float64)
     _, numbers = np.unique(people, return_inverse=True)
     of_groups = np.empty(0, np.int64) if groups is None else groups
     return Strangers(cosines, first[apart], second[apart], numbers, of_groups)

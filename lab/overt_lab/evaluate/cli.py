@@ -30,7 +30,7 @@ class Common(TypedDict):
     precision: str
     workers: int | None
     level: bool
-    mirrored: bool
+    mirrored: str
 
 
 _COMMON = (
@@ -66,8 +66,10 @@ _COMMON = (
     ),
     click.option(
         "--mirrored",
-        is_flag=True,
-        help="Templates are means of a face's and its mirror image's. Costs a second inference; not yet in use.",
+        type=click.Choice(["none", "references", "both"]),
+        default="references",
+        show_default=True,
+        help="Whose templates are means of a face's and its mirror image's: references', as in use, or everybody's.",
     ),
 )
 
@@ -100,10 +102,10 @@ def evaluate() -> None:
 def verification(pairs_file: Path, compare: str | None, **common: Unpack[Common]) -> None:
     """Do these two pictures show one person? Accuracy by LFW's ten folds, and TMR at FMR.
 
-    The face nearest a picture's centre is taken, whatever its quality. A pair with a picture that gives no template
-    counts as wrong. Fold k is the k-th tenth of the pairs of one person and the k-th tenth of the others, in the
-    order of the file; its threshold is the best one for the other nine. A rate for which fewer than five errors are
-    expected is not stated. The figures of the JSON are fractions.
+    The face nearest a picture's centre is taken, whatever its quality; image_a is the reference. A pair with a picture
+    that gives no template counts as wrong. Fold k is the k-th tenth of the pairs of one person and the k-th tenth of
+    the others, in the order of the file; its threshold is the best one for the other nine. A rate for which fewer than
+    five errors are expected is not stated. The figures of the JSON are fractions.
 
     Nothing is written but the figures: templates live in memory, as long as this runs.
     """
@@ -121,8 +123,15 @@ def verification(pairs_file: Path, compare: str | None, **common: Unpack[Common]
     "--watchlist-size", "size", required=True, type=click.IntRange(min=1), help="How many people are on the list."
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Draws who is on the list.")
+@click.option(
+    "--lists",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="More lists, drawn by the seeds that follow; their mean is told too, to compare kinds of score by.",
+)
 @_common
-def identification(labels_file: Path, size: int, seed: int, **common: Unpack[Common]) -> None:
+def identification(labels_file: Path, size: int, seed: int, lists: int, **common: Unpack[Common]) -> None:
     """Who of a watchlist is this, if anybody? TPIR at FPIR, with one reference and one picture.
 
     The list is drawn by the seed: first people with two or more pictures, at most 84 % of it, then others. The
@@ -134,7 +143,7 @@ def identification(labels_file: Path, size: int, seed: int, **common: Unpack[Com
     """
     from overt_lab.evaluate.measuring import measure_identification
 
-    _tell(measure_identification(_plan(common), labels_file, size, seed), common)
+    _tell(measure_identification(_plan(common), labels_file, size, seed, lists), common)
 
 
 @evaluate.command()
@@ -165,10 +174,30 @@ def equity(labels_file: Path, by: str, **common: Unpack[Common]) -> None:
     _tell(measure_equity(_plan(common), labels_file, columns), common)
 
 
+@evaluate.command()
+@click.option(
+    "--labels", "labels_file", required=True, type=_TABLE, help="A CSV with the columns image and subject (who it is)."
+)
+@_common
+def fusing(labels_file: Path, **common: Unpack[Common]) -> None:
+    """What do several shots of a track, or several references of an entry, gain over one of each?
+
+    Of people with three pictures or more, some stand for a track's shots or an entry's references. Rules that make one
+    score of them are compared: at the threshold of one shot and one reference, and at thresholds of their own.
+    Pictures of one person are less alike than a track's shots, so that real tracks gain less.
+
+    Nothing is written but the figures: templates live in memory, as long as this runs.
+    """
+    from overt_lab.evaluate.measuring import measure_fusing
+
+    _tell(measure_fusing(_plan(common), labels_file), common)
+
+
 def _plan(common: Common, compare: str | None = None) -> Plan:
     from overt_lab.conditions import cores
     from overt_lab.evaluate.faces import EngineChoice
     from overt_lab.evaluate.measuring import Plan
+    from overt_lab.evaluate.templates import Mirrored
 
     precisions = [one for one in (common["precision"], compare) if one]
     return Plan(
@@ -176,7 +205,7 @@ def _plan(common: Common, compare: str | None = None) -> Plan:
         choices=tuple(EngineChoice(common["pack"], common["model_dir"], common["engine"], one) for one in precisions),
         workers=common["workers"] or cores(),
         levelled=common["level"],
-        mirrored=common["mirrored"],
+        mirrored=Mirrored(common["mirrored"]),
         cohort=common["cohort"],
     )
 

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from overt.errors import Fatal, Rejected
 from overt.models import default_directory, ensure
 from overt_detect.adapters.choosing import Wishes, choose
 from overt_detect.adapters.pictures import decode_reference
 from overt_detect.adapters.pixels import BgrPixels
 from overt_detect.domain.geometry import Face, Region
-from overt_detect.domain.quality import Quality, assess
-from overt_detect.ports import Engine, Picture, Pixels, Template
+from overt_detect.domain.quality import Quality, assess, rank
+from overt_detect.enrolling import with_mirror_image
+from overt_detect.ports import Engine, Picture, Pixels
+
+from overt_lab.evaluate.templates import Made, Mirrored
 
 LONGER_SIDE = 960
 """At which faces are searched, as detect searches a reference picture. Pictures are never enlarged."""
@@ -58,12 +60,11 @@ class Enroller:
         *,
         length: int,
         levelled: bool,
-        mirrored: bool = False,
+        mirrored: Mirrored = Mirrored.REFERENCES,
         watch: Callable[[Quality], None] | None = None,
     ) -> None:
         """`length`: of a template. `levelled`: landmarks follow the tilt of the head, as they do in the product.
-        `mirrored`: the template is the mean of those of the face and of its mirror image, at unit length. `watch` is
-        told of the quality of each face that is templated, from any thread."""
+        `watch` is told of the quality of each face that is templated, from any thread."""
         self._engine = engine
         self._levelled = levelled
         self._mirrored = mirrored
@@ -82,8 +83,8 @@ class Enroller:
             watch=watch,
         )
 
-    def template(self, picture: Picture) -> Template | None:
-        """float32[template_length], unit length; None where no face is found."""
+    def made(self, picture: Picture) -> Made | None:
+        """Its templates as a shot and as a reference; None where no face is found."""
         for rim in (0, int(max(picture.shape[:2]) * _RIM)):
             height, width = picture.shape[:2]
             pixels: Pixels = BgrPixels(picture)
@@ -96,17 +97,18 @@ class Enroller:
                 if self._levelled:
                     face = self._engine.level(pixels, face)
                 aligned = self._engine.align(pixels, face.landmarks)
+                quality = assess(face, aligned)
                 if self._watch is not None:
-                    self._watch(assess(face, aligned))
-                return self._of(aligned)
+                    self._watch(quality)
+                return self._of(aligned, rank(quality))
         return None
 
-    def _of(self, aligned: Picture) -> Template:
+    def _of(self, aligned: Picture, worth: float) -> Made:
         template = self._engine.template(aligned)
-        if not self._mirrored:
-            return template
-        both = template + self._engine.template(np.ascontiguousarray(aligned[:, ::-1]))
-        return np.asarray(both / np.linalg.norm(both), np.float32)
+        if self._mirrored is Mirrored.NONE:
+            return Made(template, template, worth)
+        both = with_mirror_image(self._engine, aligned, template)
+        return Made(both if self._mirrored is Mirrored.BOTH else template, both, worth)
 
 
 def central(faces: list[Face], width: int, height: int) -> Face:
@@ -126,7 +128,7 @@ def read_picture(path: Path) -> Picture | None:
         return None
 
 
-def open_enroller(choice: EngineChoice, levelled: bool, mirrored: bool, workers: int) -> Enroller:
+def open_enroller(choice: EngineChoice, levelled: bool, mirrored: Mirrored, workers: int) -> Enroller:
     """For that many threads. Builds the models if need be, which takes seconds. Fatal when this machine cannot run
     what was chosen, or it does not agree with f32 on ONNX Runtime."""
     prepared = ensure(choice.pack, choice.model_dir or default_directory())

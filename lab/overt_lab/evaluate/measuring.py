@@ -8,34 +8,36 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from overt.cohort import Cohort
 from overt.errors import Fatal
 
 from overt_lab.conditions import conditions
 from overt_lab.evaluate import equity as equity_case
-from overt_lab.evaluate import groups, report, report_equity, report_identification
+from overt_lab.evaluate import groups, report, report_equity, report_fusing, report_identification
 from overt_lab.evaluate.drawing import draw
 from overt_lab.evaluate.faces import EngineChoice, Ran, open_enroller, read_picture
-from overt_lab.evaluate.identification import identify
+from overt_lab.evaluate.fusing import fuse
+from overt_lab.evaluate.identification import identify, over_lists
 from overt_lab.evaluate.labels import read_labels
-from overt_lab.evaluate.page import equity_page, identification_page, verification_page
+from overt_lab.evaluate.page import equity_page, fusing_page, identification_page, verification_page
 from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.pairs import read_pairs
 from overt_lab.evaluate.scores import Against, Scorer, against, load_cohort, scorers
-from overt_lab.evaluate.templates import enrol
+from overt_lab.evaluate.templates import Mirrored, Templates, enrol
 from overt_lab.evaluate.verification import parity, verify
+from overt_lab.evaluate.wording import KINDS
 from overt_lab.figures import write_json
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every evaluation is told. `choices`: one engine, or the second to compare the first with. `mirrored`:
-    templates are means of a face's and its mirror image's."""
+    """What every evaluation is told. `choices`: one engine, or the second to compare the first with."""
 
     images: Path
     choices: tuple[EngineChoice, ...]
     workers: int
     levelled: bool = True
-    mirrored: bool = False
+    mirrored: Mirrored = Mirrored.REFERENCES
     cohort: Path | None = None
 
 
@@ -61,11 +63,14 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """Of every engine: what ran, and its kinds of score; of the first, how it stands to the cohort."""
+    """Of every engine: what ran, and its kinds of score; of the first, how it stands to the cohort, and its kinds of
+    score with references as they are, none where they are."""
 
     plan: Plan
     ran: tuple[Ran, ...]
     scorers: tuple[Sequence[Scorer], ...]
+    unmirrored: Sequence[Scorer]
+    cohort: Cohort | None
     against: Against | None
     seconds: float
 
@@ -73,7 +78,7 @@ class _Made:
         """What stands beside the figures."""
         return {
             "levelled": self.plan.levelled,
-            "mirrored": self.plan.mirrored,
+            "mirrored": self.plan.mirrored.value,
             "cohort": self.against and asdict(self.against),
             "input": {"images": str(self.plan.images), **inputs},
             "seconds": round(self.seconds, 1),
@@ -97,7 +102,8 @@ def measure_verification(plan: Plan, pairs_file: Path) -> Measured:
     """Takes some 30 ms of a core for each picture and engine. Fatal, for people, before that if anything is amiss."""
     pairs = read_pairs(pairs_file, plan.images)
     made = _made(plan, pairs.images)
-    verified = tuple(verify(pairs, kinds) for kinds in made.scorers)
+    first_one, *others = made.scorers
+    verified = (verify(pairs, first_one, made.unmirrored), *(verify(pairs, kinds) for kinds in others))
     compared = parity(verified, [kinds[0].templates for kinds in made.scorers]) if len(verified) == 2 else None
     first, *second = ({**one.figures(), **asdict(ran)} for ran, one in zip(made.ran, verified, strict=True))
     if compared:
@@ -111,16 +117,27 @@ def measure_verification(plan: Plan, pairs_file: Path) -> Measured:
     )
 
 
-def measure_identification(plan: Plan, labels_file: Path, size: int, seed: int) -> Measured:
-    """Likewise."""
+def measure_identification(plan: Plan, labels_file: Path, size: int, seed: int, lists: int = 1) -> Measured:
+    """Likewise. `lists`: how many are drawn, by this seed and those after it; one is told of in full."""
     labels = read_labels(labels_file, plan.images)
     drawn = draw(labels.subjects, size, seed)
     made = _made(plan, labels.images)
-    identified = identify(labels, drawn, made.scorers[0])
+    identified = identify(labels, drawn, made.scorers[0], made.unmirrored)
+    several = None
+    if lists > 1:
+        kinds = {KINDS[one.name]: one for one in made.scorers[0]}
+        kinds |= {f"{KINDS[one.name]}, references as they are": one for one in made.unmirrored}
+        several = over_lists([draw(labels.subjects, size, seed + more) for more in range(lists)], kinds)
     inputs = {"labels": str(labels_file)}
     return Measured(
-        report_identification.text(identified, str(made.ran[0]), made.against),
-        {**identified.figures(), "seed": seed, **asdict(made.ran[0]), **made.beside(inputs)},
+        report_identification.text(identified, str(made.ran[0]), made.against, several),
+        {
+            **identified.figures(),
+            "seed": seed,
+            "over_lists": several and several.figures(),
+            **asdict(made.ran[0]),
+            **made.beside(inputs),
+        },
         lambda: identification_page.page(identified, seed, made.setting(inputs)),
     )
 
@@ -140,6 +157,22 @@ def measure_equity(plan: Plan, labels_file: Path, by: Sequence[str]) -> Measured
     )
 
 
+def measure_fusing(plan: Plan, labels_file: Path) -> Measured:
+    """Likewise. Fatal after that if nobody has three pictures."""
+    labels = read_labels(labels_file, plan.images)
+    made = _made(plan, labels.images)
+    cases = fuse(labels, made.scorers[0][0].templates, made.cohort)
+    inputs = {"labels": str(labels_file)}
+    figures: dict[str, Any] = {}
+    for case in cases:
+        figures.setdefault(case.kind, {})[str(case.count)] = case.figures()
+    return Measured(
+        report_fusing.text(cases, str(made.ran[0]), made.against),
+        {**figures, "score": made.scorers[0][-1].name, **asdict(made.ran[0]), **made.beside(inputs)},
+        lambda: fusing_page.page(cases, made.setting(inputs)),
+    )
+
+
 def _made(plan: Plan, images: Sequence[Path]) -> _Made:
     enrollers = [open_enroller(choice, plan.levelled, plan.mirrored, plan.workers) for choice in plan.choices]
     ran = tuple(enroller.ran for enroller in enrollers)
@@ -155,6 +188,13 @@ def _made(plan: Plan, images: Sequence[Path]) -> _Made:
         plan,
         ran,
         tuple(scorers(one, cohort) for one in templates),
+        _unmirrored(templates[0], cohort),
+        cohort,
         against(plan.cohort, cohort, templates[0]) if plan.cohort and cohort else None,
         seconds,
     )
+
+
+def _unmirrored(templates: Templates, cohort: Cohort | None) -> Sequence[Scorer]:
+    plain = templates.unmirrored()
+    return () if plain is None else scorers(plain, cohort)

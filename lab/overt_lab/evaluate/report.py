@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from overt_lab.evaluate.metrics import FOLDS, OperatingPoint, named
 from overt_lab.evaluate.scores import Against
 from overt_lab.evaluate.verification import Parity, Rates, Verified
-from overt_lab.evaluate.wording import KINDS, of_score, row, too_few, warnings
+from overt_lab.evaluate.wording import AS_THEY_ARE, KINDS, of_score, row, too_few, warnings
 from overt_lab.wording import counted
 
 
@@ -28,9 +28,15 @@ def text(runs: Sequence[tuple[str, Verified]], parity: Parity | None, against: A
         lines.append(row("no JPEG or PNG", [str(run.undecodable) for _, run, _ in columns]))
     for points in zip(*(rates.points for _, _, rates in columns), strict=True):
         lines.append(row(f"TMR at FMR {named(points[0].fmr)}", [_point(point) for point in points]))
+    lines += as_they_are(first)
     if parity is not None:
         lines += ["", _parity(parity)]
     return "\n".join(lines)
+
+
+def as_they_are(run: Verified) -> list[str]:
+    """What it would be if references were not mirrored, a line for each kind of score."""
+    return [f"{AS_THEY_ARE}, {KINDS[rates.name]}: {_accuracy(rates)}" for rates in run.unmirrored]
 
 
 def _accuracy(rates: Rates) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from overt.scoring import Interval
 
-from overt_lab.evaluate.identification import Identified
+from overt_lab.evaluate.identification import FPIRS, Identified, OverLists
 from overt_lab.evaluate.metrics import OperatingPoint, named
 from overt_lab.evaluate.scores import Against
-from overt_lab.evaluate.wording import KINDS, NOTHING, grid, of_score, share, too_few, warnings
+from overt_lab.evaluate.wording import AS_THEY_ARE, KINDS, NOTHING, grid, of_score, share, too_few, warnings
 from overt_lab.wording import counted
 
 
-def text(found: Identified, ran: str, against: Against | None) -> str:
+def text(found: Identified, ran: str, against: Against | None, several: OverLists | None = None) -> str:
     """Who was searched for whom, then the rates of each kind of score."""
     drawn = found.drawn
     lines = [
@@ -23,9 +23,23 @@ def text(found: Identified, ran: str, against: Against | None) -> str:
         "",
         *grid(_table(found)),
     ]
+    lines += as_they_are(found)
+    if several is not None:
+        rows = [["", *(f"FPIR {named(fpir)}" for fpir in FPIRS)]]
+        rows += [[name, *map(share, means)] for name, means in several.means.items()]
+        lines += ["", f"mean TPIR of {several.lists} lists of the same people", *grid(rows)]
     if found.undecodable:
         lines.append(f"no JPEG or PNG: {found.undecodable}")
     return "\n".join(lines)
+
+
+def as_they_are(found: Identified) -> list[str]:
+    """What it would be if references were not mirrored, a line for each kind of score."""
+    return [
+        f"{AS_THEY_ARE}, {KINDS[one.name]}: TPIR at FPIR "
+        + ", ".join(f"{named(point.fmr)} {share(point.tmr)} ({point.missed} missed)" for point in one.points)
+        for one in found.unmirrored
+    ]
 
 
 def _table(found: Identified) -> list[list[str]]:

@@ -13,16 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from overt.cohort import Cohort, load
 from overt.errors import Fatal
-from overt.scoring import Normalisation, Statistics, normalise
+from overt.scoring import SHORTLIST, Normalisation, Statistics, normalise, statistics
 
-from overt_lab.evaluate.templates import Templates
+from overt_lab.evaluate.templates import Mirrored, Templates
 
 Places = NDArray[np.int64]
 
 RAW, NORMALISED = "raw", "normalised"
-
-SHORTLIST = 64
-"""Entries with the best raw cosines, which alone are scored anew, as match does it."""
 
 _SCORES_AT_ONCE = 2_000_000
 """16 MB of them."""
@@ -32,25 +29,41 @@ _SAME_PICTURE = 0.999
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Standing:
+    """How every template stands to the cohort, as a shot and as a reference."""
+
+    shots: Statistics
+    references: Statistics
+
+    @classmethod
+    def of(cls, templates: Templates, cohort: NDArray[np.float32], best: int) -> Standing:
+        """`cohort`: float32[m, length]; `best`: K."""
+        shots = statistics(templates.rows, cohort, best)
+        if templates.as_references is None:
+            return cls(shots, shots)
+        return cls(shots, statistics(templates.as_references, cohort, best))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Scorer:
-    """Scores between any two of these templates, float64, NaN where one is missing. `statistics`: of each template
-    against the cohort, for a normalised score."""
+    """Scores between any two of these templates, float64, NaN where one is missing. `standing` and `how`: for a
+    normalised score."""
 
     name: str
     templates: Templates
-    statistics: Statistics | None = None
+    standing: Standing | None = None
     how: Normalisation | None = None
 
-    def pairs(self, first: Places, second: Places) -> NDArray[np.float64]:
+    def pairs(self, references: Places, shots: Places) -> NDArray[np.float64]:
         """float64[pairs]."""
-        cosines = self.templates.cosines(first, second)
-        if self.statistics is None or self.how is None:
+        cosines = self.templates.cosines(references, shots)
+        if self.standing is None or self.how is None:
             return cosines
-        return normalise(cosines, self.statistics[first], self.statistics[second], self.how)
+        return normalise(cosines, self.standing.shots[shots], self.standing.references[references], self.how)
 
-    def table(self, rows: Places, columns: Places) -> NDArray[np.float64]:
-        """float64[rows, columns]. Memory for that many is the caller's concern."""
-        return self._scored(self._cosines(rows, columns), rows, columns)
+    def table(self, shots: Places, references: Places) -> NDArray[np.float64]:
+        """float64[shots, references]. Memory for that many is the caller's concern."""
+        return self._scored(self._cosines(shots, references), shots, references)
 
     def best(self, probes: Places, entries: Places) -> tuple[NDArray[np.float64], Places]:
         """The best entry of each probe: its score, and its place in `entries`. NaN and -1 where there is none.
@@ -72,14 +85,14 @@ class Scorer:
             places[part] = np.where(there, place, -1)
         return scores, places
 
-    def _cosines(self, rows: Places, columns: Places) -> NDArray[np.float32]:
-        cosines: NDArray[np.float32] = self.templates.rows[rows] @ self.templates.rows[columns].T
+    def _cosines(self, shots: Places, references: Places) -> NDArray[np.float32]:
+        cosines: NDArray[np.float32] = self.templates.rows[shots] @ self.templates.references[references].T
         return cosines
 
-    def _scored(self, cosines: NDArray[np.float32], rows: Places, columns: Places) -> NDArray[np.float64]:
-        if self.statistics is None or self.how is None:
+    def _scored(self, cosines: NDArray[np.float32], shots: Places, references: Places) -> NDArray[np.float64]:
+        if self.standing is None or self.how is None:
             return cosines.astype(np.float64)
-        return normalise(cosines, self.statistics[rows], self.statistics[columns], self.how)
+        return normalise(cosines, self.standing.shots[shots], self.standing.references[references], self.how)
 
     def __repr__(self) -> str:
         return f"Scorer({self.name}, {self.templates!r})"
@@ -99,15 +112,15 @@ class Against:
     seen_in_it: int
 
 
-def load_cohort(path: Path, model_digest: str, mirrored: bool) -> Cohort:
-    """Fatal, for people, if it cannot be read, or was made with another model or in another way."""
+def load_cohort(path: Path, model_digest: str, mirrored: Mirrored) -> Cohort:
+    """Fatal, for people, if it cannot be read, or was made with another model, or of templates that shots of this
+    evaluation are not like."""
     cohort = load(path)
     cohort.check_model(model_digest)
-    if cohort.mirrored != mirrored:
-        raise Fatal(
-            f"the templates of {path} {'are' if cohort.mirrored else 'are not'} means of a face's and its mirror "
-            f"image's: run this {'with' if cohort.mirrored else 'without'} --mirrored, or choose another cohort"
-        )
+    if cohort.mirrored and mirrored is not Mirrored.BOTH:
+        raise Fatal(f"{path} is a cohort of mirrored templates: say --mirrored both, or choose another cohort")
+    if mirrored is Mirrored.BOTH and not cohort.mirrored:
+        raise Fatal(f"{path} is no cohort of mirrored templates: leave out --mirrored both, or choose another")
     return cohort
 
 
@@ -116,7 +129,8 @@ def scorers(templates: Templates, cohort: Cohort | None) -> list[Scorer]:
     raw = Scorer(RAW, templates)
     if cohort is None:
         return [raw]
-    return [raw, Scorer(NORMALISED, templates, cohort.statistics(templates.rows), cohort.normalisation)]
+    how = cohort.normalisation
+    return [raw, Scorer(NORMALISED, templates, Standing.of(templates, cohort.templates, how.best), how)]
 
 
 def against(path: Path, cohort: Cohort, templates: Templates) -> Against:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +29,60 @@ _PAIRS_AT_ONCE = 100_000
 """Of which copies are made to compare them: 100 MB of templates with 128 numbers."""
 
 
+class Mirrored(StrEnum):
+    """Which templates are means of a face's and of its mirror image's."""
+
+    NONE = "none"
+    REFERENCES = "references"
+    """As in use: enrolment does it, a passer-by's shot is taken as it is."""
+    BOTH = "both"
+
+
+class Made(NamedTuple):
+    """A face's template as a shot of somebody who passes, and as a reference on a list: float32[length], unit
+    length. `worth`: of the shot, 0..1, as detect ranks it."""
+
+    shot: Template
+    reference: Template
+    worth: float = 1.0
+
+
 class Enrols(Protocol):
     """Makes templates of `length` numbers. Safe from every thread."""
 
     @property
     def length(self) -> int: ...
 
-    def template(self, picture: Picture) -> Template | None: ...
+    def made(self, picture: Picture) -> Made | None: ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Templates:
-    """`rows`: float32[pictures, length], unit length, NaN where there is none. Biometric data: memory only.
-    `undecodable`: how many of the files were no pictures."""
+    """`rows`: float32[pictures, length], unit length, NaN where there is none, as shots; `as_references`: the same
+    pictures' as references, None where they are no different. Biometric data: memory only. `undecodable`: how many of
+    the files were no pictures. `worth`: float64[pictures], None where nobody asked."""
 
     rows: NDArray[np.float32]
     undecodable: int = 0
+    as_references: NDArray[np.float32] | None = None
+    worth: NDArray[np.float64] | None = None
+
+    @property
+    def references(self) -> NDArray[np.float32]:
+        return self.rows if self.as_references is None else self.as_references
+
+    def __getitem__(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Templates:
+        """Those, without their number of undecodable files."""
+        return Templates(
+            self.rows[places],
+            0,
+            None if self.as_references is None else self.as_references[places],
+            None if self.worth is None else self.worth[places],
+        )
+
+    def unmirrored(self) -> Templates | None:
+        """With references that are no different from shots; None if they are not anyway."""
+        return None if self.as_references is None else replace(self, as_references=None)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -51,11 +90,11 @@ class Templates:
         return np.isnan(self.rows[:, 0])
 
     def cosines(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
-        """float64[pairs], of the templates at those places; NaN where one is missing."""
-        return _cosines(self.rows, self.rows, first, second)
+        """float64[pairs], of references and shots at those places; NaN where one is missing."""
+        return _cosines(self.references, self.rows, first, second)
 
     def cosines_to(self, others: Templates) -> NDArray[np.float64]:
-        """float64: of each picture's template here to its template there, where both have one."""
+        """float64: of each picture's shot here to its shot there, where both have one."""
         (places,) = np.nonzero(~(self.missing | others.missing))
         return _cosines(self.rows, others.rows, places, places)
 
@@ -81,13 +120,14 @@ def enrol(
     workers: int,
 ) -> list[Templates]:
     """One for each enroller, of all pictures, in their order. `read` gives None for what is no picture."""
-    tables = [np.full((len(images), enroller.length), np.nan, np.float32) for enroller in enrollers]
+    tables = [np.full((2, len(images), enroller.length), np.nan, np.float32) for enroller in enrollers]
+    worth = np.ones((len(enrollers), len(images)))
 
     undecodable = 0
 
-    def made(path: Path) -> list[Template | None] | None:
+    def made(path: Path) -> list[Made | None] | None:
         picture = read(path)
-        return None if picture is None else [enroller.template(picture) for enroller in enrollers]
+        return None if picture is None else [enroller.made(picture) for enroller in enrollers]
 
     label = f"templates of {counted(len(images), 'picture', 'pictures')}"
     shown = progress(in_order(made, images, workers), label=label, length=len(images))
@@ -95,10 +135,14 @@ def enrol(
         if found is None:
             undecodable += 1
             continue
-        for table, template in zip(tables, found, strict=True):
-            if template is not None:
-                table[place] = template
-    return [Templates(table, undecodable) for table in tables]
+        for number, of_both in enumerate(found):
+            if of_both is not None:
+                tables[number][:, place] = of_both.shot, of_both.reference
+                worth[number, place] = of_both.worth
+    return [
+        Templates(shots, undecodable, None if np.array_equal(shots, references, equal_nan=True) else references, each)
+        for (shots, references), each in zip(tables, worth, strict=True)
+    ]
 
 
 def in_order(work: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:

@@ -56,10 +56,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What one engine made of the pairs; the last of `rates` is the score that ships. `fte`: pictures without a
+    """What one engine made of the pairs; the last of `rates` is the score that ships. `unmirrored`: the same with
+    references as they are, none where they are. `fte`: pictures without a
     template, among them the `undecodable` files; `pairs_with_fte`: pairs with at least one of them."""
 
     rates: tuple[Rates, ...]
+    unmirrored: tuple[Rates, ...]
     pictures: int
     fte: int
     undecodable: int
@@ -84,6 +86,7 @@ class Verified:
             "non_mated": self.pairs - self.mated,
             "pictures": self.pictures,
             **{rates.name: rates.figures() for rates in self.rates},
+            "references_as_they_are": {rates.name: rates.figures() for rates in self.unmirrored} or None,
         }
 
 
@@ -98,12 +101,14 @@ class Parity:
     cosine_median: float | None
 
 
-def verify(pairs: Pairs, scorers: Sequence[Scorer]) -> Verified:
-    """`scorers`: of the templates of all pictures, in the order of the pairs' pictures."""
+def verify(pairs: Pairs, scorers: Sequence[Scorer], unmirrored: Sequence[Scorer] = ()) -> Verified:
+    """`scorers`: of the templates of all pictures, in the order of the pairs' pictures; `unmirrored`: likewise, with
+    references as they are. Of a pair the first picture is the reference."""
     templates = scorers[0].templates
     rates = tuple(Rates.of(scorer, pairs) for scorer in scorers)
     return Verified(
         rates=rates,
+        unmirrored=tuple(Rates.of(scorer, pairs) for scorer in unmirrored),
         pictures=len(pairs.images),
         fte=int(templates.missing.sum()),
         undecodable=templates.undecodable,

@@ -79,7 +79,8 @@ def within_groups(labels: Labels, scorer: Scorer) -> Within:
     squares = list(_squares(labels.groups, len(sizes)))
     label = f"{scorer.name}: {counted(int(impostors.sum()), 'pair', 'pairs')} of two people"
     for rows, columns in progress(squares, label=label, length=len(squares)):
-        scores = scorer.table(rows, columns)
+        # Of two pictures the earlier one is the reference, below as well as above.
+        scores = scorer.table(columns, rows).T
         apart = labels.subjects[rows][:, None] != labels.subjects[columns][None, :]
         if rows[0] == columns[0]:
             apart &= np.tri(len(rows), len(columns), -1, dtype=np.bool_).T

@@ -12,6 +12,9 @@ from overt_lab.wording import counted
 
 NOTHING = "–"
 
+AS_THEY_ARE = "With references as they are"
+"""Beside the score that ships: what mirrored references gain."""
+
 KINDS = {RAW: "raw cosine", NORMALISED: "normalised"}
 
 

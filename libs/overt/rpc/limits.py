@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from overt.limits import MAX_COHORT_BYTES
 from overt.pictures import MOST_BYTES
 
 MAX_MESSAGE_BYTES = MOST_BYTES + 64 * 1024
 """The largest picture and what goes with it."""
+
+MAX_WATCHLISTS_MESSAGE_BYTES = MAX_COHORT_BYTES + 64 * 1024
+"""Between gateway and match: a cohort file is larger than any picture. Both ends say so."""
 
 UNARY_DEADLINE = timedelta(seconds=10)
 """For calls that give none. A service answers within milliseconds; import and enrolment within seconds."""

@@ -18,8 +18,17 @@ from overt.scoring._decision import (
 from overt.scoring._forecast import Forecast, forecast
 from overt.scoring._intervals import CONFIDENCE, Interval, clopper_pearson
 from overt.scoring._misses import MissRates
-from overt.scoring._normalisation import FEWEST_BEST, STANDARD, Normalisation, Statistics, normalise, statistics
+from overt.scoring._normalisation import (
+    FEWEST_BEST,
+    SHORTLIST,
+    STANDARD,
+    Normalisation,
+    Statistics,
+    normalise,
+    statistics,
+)
 from overt.scoring._rates import FEWEST_PAIRS, Rate, ScoreToRate, Tail, fmr_for, fpir
+from overt.scoring._threshold import RARER, Threshold, margin_between, threshold_for
 
 __all__ = [
     "AGREEING_SHOTS",
@@ -27,6 +36,8 @@ __all__ = [
     "FEWEST_BEST",
     "FEWEST_PAIRS",
     "MARGIN",
+    "RARER",
+    "SHORTLIST",
     "SHOTS_APART",
     "STANDARD",
     "UNDER_18_ABOVE",
@@ -41,6 +52,7 @@ __all__ = [
     "ScoreToRate",
     "Statistics",
     "Tail",
+    "Threshold",
     "Under18",
     "Verdict",
     "VerdictKind",
@@ -49,6 +61,8 @@ __all__ = [
     "fmr_for",
     "forecast",
     "fpir",
+    "margin_between",
     "normalise",
     "statistics",
+    "threshold_for",
 ]

@@ -30,10 +30,10 @@ UNDER_18_SHOTS = 3
 
 UNDER_18_ABOVE = 0.05
 """By how much its threshold is higher while scores are raw cosines: on LFW strangers that high are ten times rarer.
-With a calibration: the score of a tenth of the rate."""
+With a calibration: the score of a tenth of the rate (`threshold_for`)."""
 
 MARGIN = 0.05
-"""Cosines by which the second entry must stay behind, while scores are raw."""
+"""Cosines by which the second entry must stay behind, while scores are raw. With a calibration: `margin_between`."""
 
 
 class VerdictKind(StrEnum):

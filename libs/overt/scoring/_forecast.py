@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from overt.scoring._intervals import Interval
 from overt.scoring._misses import MissRates
 from overt.scoring._rates import Rate, ScoreToRate
 
@@ -23,18 +24,24 @@ _TAIL: Final = 0.025
 
 _LEAST_SPREAD: Final = 1e-9
 
+_DEVIATIONS: Final = 6.3
+"""Above the mean, beyond which a count cannot be with a chance of more than _TAIL, whatever its distribution:
+Cantelli's inequality, 1 / (1 + 6.3**2) < 0.025."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """For one shot of each passer-by. `fpir`: the chance that somebody who is not listed alerts. `false_alerts`: the
-    expected number; `low` and `high`: 95 % of all days like this lie in between, ends included. `misses`: the share of
-    listed people who pass unnoticed; None where no mated pictures were calibrated with."""
+    """For one shot of each passer-by. `fpir`: the chance that somebody who is not listed alerts; `fpir_interval`: what
+    the calibration leaves open of it (95 %). `false_alerts`: the expected number; `low` and `high`: 95 % of all days
+    like this lie in between, ends included. `misses`: the share of listed people who pass unnoticed; None where no
+    mated pictures were calibrated with."""
 
     list_size: int
     footfall: int
     threshold: float
     fmr: Rate
     fpir: float
+    fpir_interval: Interval
     false_alerts: float
     low: int
     high: int
@@ -67,6 +74,7 @@ def forecast(
         threshold=threshold,
         fmr=fmr,
         fpir=fpir,
+        fpir_interval=Interval(_fpir(fmr.low, list_size, spread), _fpir(fmr.high, list_size, spread)),
         false_alerts=mean,
         low=_quantile(mean, open_, _TAIL, footfall),
         high=_quantile(mean, open_, 1 - _TAIL, footfall),
@@ -93,7 +101,8 @@ def _quantile(mean: float, variance: float, chance: float, most: int) -> int:
     if mean <= 0:
         return 0
     shape = 1 / max(variance, 1e-12)
-    counts = np.arange(1, most + 1)
+    farthest = mean + _DEVIATIONS * math.sqrt(mean + mean**2 * variance)
+    counts = np.arange(1, min(most, math.ceil(farthest)) + 1)
     steps = np.log(shape + counts - 1) - np.log(counts) + math.log(mean / (mean + shape))
     begin = -shape * math.log1p(mean / shape)
     chances = np.exp(np.concatenate([[begin], begin + np.cumsum(steps)]))

@@ -54,6 +54,10 @@ def _root(rising: Callable[[float], float], low: float, high: float, at: float) 
     step = max(4 * at * (1 - at), _TINY) / 64
     while above < high and (f_high := rising(above)) < 0:
         above, step = min(high, above + step), step * 2
+    if below <= low:
+        f_low = -1.0  # The last one was taken above it.
+    if above >= high:
+        f_high = 1.0
     low, high = below, above
     for turn in range(200):
         if high - low <= _CLOSE * max(high, _TINY):

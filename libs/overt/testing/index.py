@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from overt.scoring import SHORTLIST
+
 
 class NumpyHit(NamedTuple):
     """Equal to match's own hit: a row and a cosine."""
@@ -39,7 +41,7 @@ class NumpyIndex:
     def closed(self) -> bool:
         return self._templates is None
 
-    def search(self, probes: NDArray[np.float32], top: int = 64) -> list[list[NumpyHit]]:
+    def search(self, probes: NDArray[np.float32], top: int = SHORTLIST) -> list[list[NumpyHit]]:
         if self._templates is None:
             raise RuntimeError("the index is closed")
         if not len(self._templates):

@@ -152,8 +152,11 @@ class FakeMatch:
         return self.judge(request)
 
 
-def two_agree(entry_id: str, card: bytes = b"sealed card") -> Callable[[match.SearchRequest], match.SearchReply]:
-    """A judge for whom every probe is the same entry: one is pending, two agree."""
+def two_agree(
+    entry_id: str, card: bytes = b"sealed card", *, rival_card: bytes = b""
+) -> Callable[[match.SearchRequest], match.SearchReply]:
+    """A judge for whom every probe is the same entry: one is pending, two agree. With `rival_card`, another entry is
+    about as like."""
 
     def judge(request: match.SearchRequest) -> match.SearchReply:
         if len(request.probes) < 2:
@@ -167,6 +170,8 @@ def two_agree(entry_id: str, card: bytes = b"sealed card") -> Callable[[match.Se
             uncalibrated=True,
             agreeing=[0, 1],
             sealed_entry_card=card,
+            ambiguous=bool(rival_card),
+            sealed_rival_card=rival_card,
         )
 
     return judge

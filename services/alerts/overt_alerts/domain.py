@@ -30,6 +30,8 @@ class Part(StrEnum):
     PROBE = "probe"
     REFERENCE = "reference"
     SCENE = "scene"
+    RIVAL_REFERENCE = "rival_reference"
+    """Of an ambiguous alert only."""
 
 
 class Change(StrEnum):
@@ -63,6 +65,16 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """Another entry that is about as like: whoever looks at the alert is to see both."""
+
+    entry_id: str = field(repr=False)
+    subject_ref: str = field(repr=False)
+    category: str = field(repr=False)
+    under_18: bool = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One piece of evidence, opened and checked: this entry was agreed on by this track of this camera."""
 
@@ -77,7 +89,8 @@ class Finding:
     first_captured_at: datetime = field(repr=False)
     scene_face: Box = field(repr=False)
     pictures: Mapping[Part, bytes] = field(repr=False)
-    """JPEG each. The reference may be empty when the list had none."""
+    """JPEG each. A reference may be empty when the list had none."""
+    rival: Rival | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,12 @@ class Alert:
     """The first, then those that joined, in the order of their arrival. Never empty."""
     scene_face: Box = field(repr=False)
     traceparent: str = field(repr=False)
+    rival: Rival | None = field(default=None, repr=False)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The pictures there are of it."""
+        return tuple(part for part in Part if part is not Part.RIVAL_REFERENCE or self.rival is not None)
 
     def is_open(self, now: datetime) -> bool:
         """False from `expires_at` on, whether or not its key is destroyed yet."""
@@ -162,6 +181,7 @@ def raised(finding: Finding, *, now: datetime, keep_for: timedelta, traceparent:
         sightings=(_sighting(finding),),
         scene_face=finding.scene_face,
         traceparent=traceparent,
+        rival=finding.rival,
     )
 
 

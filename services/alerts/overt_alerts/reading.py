@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
+from overt.errors import Rejected
 from overt.ids import AlertId
+from overt.reasons import Reason
 from overt.runtime.clock import Clock
 
 from overt_alerts.adapters.vault import Vault
@@ -34,8 +36,10 @@ class Reading:
         return shelf.open_alert(AlertId(alert_id), self._clock.now()).alert
 
     async def picture(self, deployment: str, alert_id: str, part: Part) -> bytes:
-        """JPEG, decrypted for this call only."""
+        """JPEG, decrypted for this call only. Rejected(UNKNOWN_ENTRY) for the reference of a rival where none is."""
         alert = await self.one(deployment, alert_id)
+        if part not in alert.parts:
+            raise Rejected(Reason.UNKNOWN_ENTRY, "no other entry is as like: this alert is not ambiguous")
         return await self._vault.picture(deployment, alert.alert_id, part)
 
     async def changes(self, deployment: str, *, only_new: bool) -> AsyncGenerator[AlertChange]:

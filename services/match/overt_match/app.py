@@ -12,7 +12,7 @@ from overt.bus import NatsBus, Subscription
 from overt.bus import connect as connect_bus
 from overt.ids import new_epoch
 from overt.lives import SignedLife
-from overt.rpc import RpcServer, TlsFiles, token_from_file
+from overt.rpc import MAX_WATCHLISTS_MESSAGE_BYTES, RpcServer, TlsFiles, token_from_file
 from overt.rpc import connect as connect_rpc
 from overt.runtime import Clock, ServiceApp, SystemClock, retry
 from overt.subjects import DEPLOYMENTS, LISTS, SEARCH, Service
@@ -22,8 +22,10 @@ from overt_match.adapters.edge_index import EdgeIndexes
 from overt_match.adapters.list_keys import GrpcListKeys
 from overt_match.adapters.sealed_snapshot import SealedSnapshot
 from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume
+from overt_match.calibrate_list import CalibrateList
 from overt_match.destroy_list import DestroyList
 from overt_match.erasure import Erasure
+from overt_match.forecast_list import ForecastList
 from overt_match.handlers import SearchHandler, Watchlists
 from overt_match.import_entries import ImportEntries
 from overt_match.in_force import ListsInForce
@@ -59,6 +61,7 @@ class MatchApp:
             settings.listen,
             verifier=TokenVerifier(settings.issuer_public_key_file.read_bytes()),
             tls=self._tls,
+            max_message_bytes=MAX_WATCHLISTS_MESSAGE_BYTES,
         )
         token = settings.service_token_file
         self._alerts = connect_rpc(
@@ -93,6 +96,8 @@ class MatchApp:
                 remove_entry=RemoveEntry(snapshot=snapshot, lists=lists, erasure=erasure),
                 seal_list=SealList(snapshot=snapshot, lists=lists),
                 destroy_list=DestroyList(snapshot=snapshot, erasure=erasure),
+                calibrate_list=CalibrateList(snapshot=snapshot, keys=keys, erasure=erasure),
+                forecast_list=ForecastList(snapshot=snapshot, lists=lists),
                 snapshot=snapshot,
                 lists=lists,
             ),

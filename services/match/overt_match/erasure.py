@@ -1,5 +1,6 @@
-"""Makes what was removed unreadable: the rest of the list is sealed anew under a rotated secret, and the old secret
-destroyed. Deleting alone would not do: a deleted object's bytes stay in the store's blocks.
+"""Makes what was removed, and a cohort that was replaced, unreadable: the rest of the list and the cohort in force are
+sealed anew under a rotated secret, and the old secret destroyed. Deleting alone would not do: a deleted object's bytes
+stay in the store's blocks.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from overt.errors import OvertError, Rejected, Retryable
 from overt.reasons import Reason
 from overt.telemetry import get_logger
 
-from overt_match.domain import Entry, Head, list_digest, part_generation
+from overt_match.digest import list_digest
+from overt_match.domain import Entry, Head, part_generation
 from overt_match.ports import ListKeys, ListSecret, Snapshot
 
 _ATTEMPTS = 10
 _RETRY_FIRST, _RETRY_MOST = 0.5, 10.0
+WAITS_FOR_ERASURE = 5.0
+"""Seconds that a caller waits for an erasure before it is answered. It goes on without the caller."""
 
 _SECRET_GONE = frozenset({Reason.WRONG_STATE, Reason.UNKNOWN_DEPLOYMENT, Reason.UNKNOWN_KEY})
 """alerts' word for a deployment that has ended, or never began: every secret of it is destroyed, and what was sealed
@@ -50,6 +54,18 @@ class Erasure:
     async def of(self, deployment: str) -> int:
         """Returns when it is done. Cancelling the wait does not stop it."""
         return await asyncio.shield(self.want(deployment))
+
+    async def after(self, deployment: str, head: Head) -> int:
+        """What `head`, just announced, leaves to be erased is erased soon. The revision when that is done; that of
+        `head` if there is nothing to erase, or if it takes longer than WAITS_FOR_ERASURE: then it goes on."""
+        if not head.has_to_erase:
+            return head.revision
+        try:
+            async with asyncio.timeout(WAITS_FOR_ERASURE):
+                return await self.of(deployment)
+        except TimeoutError:
+            log.warning("erasure_goes_on", deployment=deployment)
+            return head.revision
 
     async def idle(self) -> None:
         """Returns when nothing is left to erase."""
@@ -120,7 +136,7 @@ class Erasure:
             if head.destroyed:
                 return head.revision
             await self._confirmed(deployment, head.generation)
-            if not head.to_erase and head.generation not in tainted:
+            if not head.has_to_erase and head.generation not in tainted:
                 return head.revision
             anew = await self._keys.rotate(deployment)
             if any(part_generation(n) == anew.generation for n in await self._snapshot.names(deployment)):
@@ -129,7 +145,7 @@ class Erasure:
             try:
                 rest = await self._sealed_anew(deployment, head, anew)
                 if anew.generation not in tainted:
-                    rest = replace(rest, erased=len(rest.removed))
+                    rest = replace(rest, erased=len(rest.removed), cohort_to_erase=False)
                 await self._snapshot.announce(deployment, rest, replaces)
             except Rejected as fault:
                 tainted.add(anew.generation)
@@ -143,7 +159,7 @@ class Erasure:
         raise Retryable("others are changing this list")
 
     async def _sealed_anew(self, deployment: str, head: Head, secret: ListSecret) -> Head:
-        """The head of the same list without what was removed, its parts written under `secret`."""
+        """The head of the same list without what was removed, its parts and its cohort written under `secret`."""
         old = await self._keys.secret(deployment, head.generation)
         parts: list[str] = []
         kept: list[Entry] = []
@@ -151,9 +167,14 @@ class Erasure:
             batch = (await self._snapshot.read(deployment, name, old)).without(frozenset(head.removed))
             parts += await self._snapshot.write(deployment, batch, secret)
             kept += batch.entries
+        cohort = ""
+        if head.calibration_part:
+            content = await self._snapshot.read_cohort(deployment, head.calibration_part, old)
+            cohort = await self._snapshot.write_cohort(deployment, content, secret)
         digest = ""
         if head.sealed:
-            digest = await asyncio.to_thread(list_digest, deployment, head.model_digest, kept)
+            calibration = head.calibration_digest
+            digest = await asyncio.to_thread(list_digest, deployment, head.model_digest, kept, calibration)
         return replace(
             head,
             revision=head.revision + 1,
@@ -161,6 +182,7 @@ class Erasure:
             parts=tuple(parts),
             digest=digest,
             generation=secret.generation,
+            calibration_part=cohort,
         )
 
     async def _confirmed(self, deployment: str, generation: int) -> None:

@@ -15,15 +15,18 @@ from overt.subjects import SEARCH, checked_id
 from overt.telemetry import Metric, SpanName, count, get_logger, span
 
 from overt_match import wire
+from overt_match.calibrate_list import CalibrateList
 from overt_match.destroy_list import DestroyList
 from overt_match.domain import Head
+from overt_match.forecast_list import ForecastList
 from overt_match.import_entries import ImportEntries
 from overt_match.in_force import ListsInForce
 from overt_match.loading import LoadedList
 from overt_match.ports import Snapshot
 from overt_match.remove_entry import RemoveEntry
 from overt_match.seal_list import SealList
-from overt_match.search import Answer, Search
+from overt_match.search import Answer, Search, Shown
+from overt_match.wire_calibration import calibration_to, forecast_to, threshold_to
 
 log = get_logger(__name__)
 
@@ -44,6 +47,8 @@ class Watchlists(WatchlistsServicer):
         remove_entry: RemoveEntry,
         seal_list: SealList,
         destroy_list: DestroyList,
+        calibrate_list: CalibrateList,
+        forecast_list: ForecastList,
         snapshot: Snapshot,
         lists: ListsInForce,
     ) -> None:
@@ -51,14 +56,21 @@ class Watchlists(WatchlistsServicer):
         self._remove = remove_entry
         self._seal = seal_list
         self._destroy = destroy_list
+        self._calibrate = calibrate_list
+        self._forecast = forecast_list
         self._snapshot = snapshot
         self._lists = lists
 
     async def Import(self, request: pb.ImportRequest, context: Any) -> pb.ImportReply:  # noqa: N802
         deployment = checked_id(request.deployment)
         batch = await asyncio.to_thread(wire.imported, request.entries)
-        head = await self._import(deployment, request.model_digest, batch)
-        return pb.ImportReply(revision=head.revision, entry_ids=[e.entry_id for e in batch.entries], size=head.size)
+        imported = await self._import(deployment, request.model_digest, batch)
+        return pb.ImportReply(
+            revision=imported.head.revision,
+            entry_ids=[e.entry_id for e in batch.entries],
+            size=imported.head.size,
+            near_duplicates=[pb.NearDuplicate(**alike._asdict()) for alike in imported.near_duplicates],
+        )
 
     async def List(self, request: pb.ListRequest, context: Any) -> pb.ListReply:  # noqa: N802
         deployment = checked_id(request.deployment)
@@ -76,12 +88,32 @@ class Watchlists(WatchlistsServicer):
         return pb.RemoveReply(revision=revision)
 
     async def Seal(self, request: pb.SealRequest, context: Any) -> pb.SealReply:  # noqa: N802
-        head = await self._seal(checked_id(request.deployment))
-        return pb.SealReply(revision=head.revision, digest=head.digest, size=head.size)
+        head, threshold = await self._seal(checked_id(request.deployment), request.target_fpir)
+        return pb.SealReply(
+            revision=head.revision,
+            digest=head.digest,
+            size=head.size,
+            threshold=threshold_to(threshold, head.calibration_digest) if threshold else None,
+        )
 
     async def Destroy(self, request: pb.DestroyRequest, context: Any) -> pb.DestroyReply:  # noqa: N802
         await self._destroy(checked_id(request.deployment))
         return pb.DestroyReply()
+
+    async def Calibrate(self, request: pb.CalibrateRequest, context: Any) -> pb.CalibrateReply:  # noqa: N802
+        deployment = checked_id(request.deployment)
+        revision, calibration = await self._calibrate(deployment, request.cohort, request.model_digest)
+        return pb.CalibrateReply(revision=revision, calibration=calibration_to(calibration) if calibration else None)
+
+    async def Forecast(self, request: pb.ForecastRequest, context: Any) -> pb.ForecastReply:  # noqa: N802
+        told, calibration = await self._forecast(
+            checked_id(request.deployment),
+            footfall=request.footfall,
+            list_size=request.list_size,
+            target_fpir=request.target_fpir if request.HasField("target_fpir") else None,
+            score=request.score if request.HasField("score") else None,
+        )
+        return forecast_to(told, calibration)
 
 
 class SearchHandler:
@@ -113,6 +145,7 @@ def _listing(loaded: LoadedList) -> pb.ListReply:
         revision=loaded.head.revision,
         sealed=loaded.head.sealed,
         model_digest=loaded.head.model_digest,
+        calibration=calibration_to(loaded.head.calibration) if loaded.head.calibration else None,
         entries=[wire.summary(e) for e in loaded.entries.values()],
     )
 
@@ -127,9 +160,15 @@ def _reply(answer: Answer) -> pb.SearchReply:
         uncalibrated=verdict.uncalibrated,
         agreeing=verdict.agreeing,
     )
-    if answer.entry is not None:
-        reply.entry_id = answer.entry.entry_id
+    if answer.agreed is not None:
+        reply.entry_id = answer.agreed.entry.entry_id
         reply.score = verdict.score or 0.0
-        card = wire.card(answer.entry, answer.reference_jpeg)
-        reply.sealed_entry_card = sealing.seal(answer.sealing_public_key, card.SerializeToString())
+        reply.sealed_entry_card = _card(answer.agreed, answer.sealing_public_key)
+    if answer.rival is not None:
+        reply.ambiguous = True
+        reply.sealed_rival_card = _card(answer.rival, answer.sealing_public_key)
     return reply
+
+
+def _card(shown: Shown, sealing_public_key: bytes) -> bytes:
+    return sealing.seal(sealing_public_key, wire.card(shown.entry, shown.reference_jpeg).SerializeToString())

@@ -121,6 +121,9 @@ class ListsInForce:
         # A sealed list only ever shrinks, so one that is behind by a removal is right without what was removed.
         if head is None or known.loaded is None or known.loaded.index is None:
             raise Rejected(Reason.LIST_NOT_READY, "the list is not loaded")
+        if known.deployment.calibration_digest != head.calibration_digest:
+            # A score of one says nothing against a threshold of the other.
+            raise Rejected(Reason.WRONG_STATE, "the deployment's threshold was made with another calibration")
         return InForce(known.deployment, head, known.removed, known.loaded)
 
     async def at(self, deployment_id: str, revision: int, *, within: float = 5.0) -> LoadedList:

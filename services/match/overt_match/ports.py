@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from overt_match.domain import Batch, Deployment, Head, Templates
+from overt.scoring import SHORTLIST
 
-TOP = 64
-"""References fetched for a probe. The best by a normalised score was found as far down as raw rank 18 (measured on
-400 people of a balanced set), so a re-scorer needs more than the first few."""
+from overt_match.domain import Batch, Deployment, Head, Templates
 
 
 class Hit(NamedTuple):
@@ -23,7 +21,7 @@ class Hit(NamedTuple):
 class Index(Protocol):
     """Templates that can be searched. Exact: it returns what comparing with every one of them returns."""
 
-    def search(self, probes: Templates, top: int = TOP) -> list[list[Hit]]:
+    def search(self, probes: Templates, top: int = SHORTLIST) -> list[list[Hit]]:
         """For each row of `probes` (unit vectors) its `top` nearest, best first, equals by ordinal.
 
         Blocks: call it in a thread. Safe from several at once. ValueError for vectors of another length,
@@ -83,6 +81,12 @@ class Snapshot(Protocol):
 
     async def read(self, deployment: str, name: str, secret: ListSecret) -> Batch:
         """A part. Rejected(BAD_MESSAGE) if it is not what was sealed under this secret, name and generation."""
+
+    async def write_cohort(self, deployment: str, content: bytes, secret: ListSecret) -> str:
+        """Seals a cohort file into a part of its own. As with `write`, a head has yet to name it."""
+
+    async def read_cohort(self, deployment: str, name: str, secret: ListSecret) -> bytes:
+        """The file. Rejected(BAD_MESSAGE) as of `read`."""
 
     async def discard(self, deployment: str, names: Sequence[str]) -> None:
         """Parts that no head names any more. Unknown names are fine."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from dataclasses import replace
 
@@ -17,8 +16,6 @@ from overt_match.in_force import ListsInForce
 from overt_match.ports import Snapshot
 
 _ATTEMPTS = 10
-WAITS_FOR_ERASURE = 5.0
-"""Seconds that a removal waits for its erasure before it answers. It goes on without the caller."""
 
 log = get_logger(__name__)
 
@@ -44,7 +41,7 @@ class RemoveEntry:
         for _ in range(_ATTEMPTS):
             head = await self._attempt(deployment, wanted)
             if head is not None:
-                return await self._erased(deployment, head)
+                return await self._erasure.after(deployment, head)
         raise Retryable("others are changing this list; try again")
 
     async def _attempt(self, deployment: str, entry_id: EntryId) -> Head | None:
@@ -73,16 +70,6 @@ class RemoveEntry:
             return None
         log.info("entry_removed", deployment=deployment, list_size=smaller.size, revision=smaller.revision)
         return smaller
-
-    async def _erased(self, deployment: str, head: Head) -> int:
-        if not head.to_erase:
-            return head.revision
-        try:
-            async with asyncio.timeout(WAITS_FOR_ERASURE):
-                return await self._erasure.of(deployment)
-        except TimeoutError:
-            log.warning("erasure_goes_on", deployment=deployment)
-            return head.revision
 
 
 def _checked(entry_id: str) -> EntryId:

@@ -16,6 +16,7 @@ from overt.errors import Rejected
 from overt.ids import EntryId, new_entry_id
 from overt.limits import MAX_PROBES
 from overt.reasons import Reason
+from overt.scoring import Statistics
 from overt.wire import (
     from_timestamp,
     optional_from_timestamp,
@@ -24,6 +25,7 @@ from overt.wire import (
     to_timestamp,
 )
 
+from overt_match.checking import naming
 from overt_match.domain import (
     Batch,
     Deployment,
@@ -34,8 +36,8 @@ from overt_match.domain import (
     State,
     Templates,
     Track,
-    naming,
 )
+from overt_match.wire_calibration import calibration_from, calibration_to
 
 M = TypeVar("M", bound=Message)
 
@@ -61,6 +63,9 @@ def deployment_from(data: bytes) -> Deployment:
         sealing_public_key=message.sealing_public_key,
         starts_at=optional_from_timestamp(message.starts_at),
         ends_at=optional_from_timestamp(message.ends_at),
+        calibration_digest=message.calibration_digest,
+        under_18_threshold=message.under_18_threshold,
+        target_fpir=message.target_fpir,
     )
 
 
@@ -78,6 +83,9 @@ def head_from(data: bytes) -> Head:
         removed=tuple(_entry_id(b) for b in message.removed),
         erased=message.erased,
         destroyed=message.destroyed,
+        calibration=calibration_from(message.calibration) if message.HasField("calibration") else None,
+        calibration_part=message.calibration_part,
+        cohort_to_erase=message.cohort_to_erase,
     )
 
 
@@ -93,6 +101,9 @@ def head_to(head: Head) -> pb.ListHead:
         removed=[uuid.UUID(e).bytes for e in head.removed],
         erased=head.erased,
         destroyed=head.destroyed,
+        calibration=calibration_to(head.calibration) if head.calibration else None,
+        calibration_part=head.calibration_part,
+        cohort_to_erase=head.cohort_to_erase,
     )
 
 
@@ -106,6 +117,8 @@ def imported(entries: Sequence[pb.Entry]) -> Batch:
                 raise Rejected(Reason.BAD_FIELD, "entry_id is empty on import: the service makes it")
             if not message.HasField("expires_at"):
                 raise Rejected(Reason.BAD_FIELD, "expires_at is missing")
+            if any(reference.HasField("statistics") for reference in message.references):
+                raise Rejected(Reason.BAD_FIELD, "statistics are absent on import: the service makes them")
             found.append(_entry(message, new_entry_id(), message.subject_ref.strip()))
             brought = _templates(message)
             if any(len(t) != len((templates or brought)[0]) for t in brought):
@@ -118,16 +131,20 @@ def batch_from(entries: Iterable[pb.Entry]) -> Batch:
     """What a part holds."""
     found: list[Entry] = []
     templates: list[Templates] = []
+    known: list[tuple[float, float]] = []
     for message in entries:
         found.append(_entry(message, EntryId(message.entry_id), message.subject_ref))
         templates.extend(_templates(message))
+        there = (r.statistics for r in message.references if r.HasField("statistics"))
+        known.extend((s.mean, s.deviation) for s in there)
     if len({len(t) for t in templates}) > 1:
         raise Rejected(Reason.BAD_MESSAGE, "the part holds templates of different lengths")
-    return Batch(tuple(found), _rows(templates))
+    return Batch(tuple(found), _rows(templates), _statistics(known, len(templates)))
 
 
 def entries_of(batch: Batch) -> Iterator[pb.Entry]:
     """What goes into a part."""
+    known = iter(_statistics_of(batch))
     for entry, templates in batch.rows():
         yield pb.Entry(
             entry_id=entry.entry_id,
@@ -139,7 +156,7 @@ def entries_of(batch: Batch) -> Iterator[pb.Entry]:
             expires_at=to_timestamp(entry.expires_at),
             under_18=entry.under_18,
             references=[
-                pb.Reference(template=template_to_bytes(template), jpeg=reference.jpeg)
+                pb.Reference(template=template_to_bytes(template), jpeg=reference.jpeg, statistics=next(known))
                 for reference, template in zip(entry.references, templates, strict=True)
             ],
         )
@@ -202,6 +219,24 @@ def _templates(message: pb.Entry) -> list[Templates]:
 
 def _rows(templates: Sequence[Templates]) -> Templates:
     return np.stack(templates) if templates else np.empty((0, 0), dtype=np.float32)
+
+
+def _statistics(known: Sequence[tuple[float, float]], count: int) -> Statistics | None:
+    if not known:
+        return None
+    mean, deviation = np.array(known, dtype=np.float64).T
+    if len(known) != count or not np.isfinite(mean).all() or not (deviation > 0).all():
+        raise Rejected(Reason.BAD_MESSAGE, "the part holds statistics that are none")
+    return Statistics(mean, deviation)
+
+
+def _statistics_of(batch: Batch) -> Iterator[pb.CohortStatistics | None]:
+    """Of each template."""
+    if batch.statistics is None:
+        yield from [None] * len(batch.templates)
+        return
+    for mean, deviation in zip(batch.statistics.mean.tolist(), batch.statistics.deviation.tolist(), strict=True):
+        yield pb.CohortStatistics(mean=mean, deviation=deviation)
 
 
 def _entry_id(data: bytes) -> EntryId:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from overt.scoring import SHORTLIST
 from overt.testing.index import NumpyIndexes
 from overt_match.adapters.edge_index import EdgeIndexes
 from overt_match.adapters.volume import DEFAULT_PLACE, IndexVolume
-from overt_match.ports import TOP, Indexes
+from overt_match.ports import Indexes
 
 pytestmark = pytest.mark.contract
 
@@ -39,10 +40,10 @@ def test_it_finds_what_brute_force_finds(indexes: Indexes) -> None:
     index = indexes.build(listed)
     cosines = probes.astype(np.float64) @ listed.T.astype(np.float64)
     for row, hits in zip(cosines, index.search(probes), strict=True):
-        best = np.argsort(-row)[:TOP]
-        assert len(hits) == TOP
+        best = np.argsort(-row)[:SHORTLIST]
+        assert len(hits) == SHORTLIST
         # Neighbours closer together than float32 can tell may change places; nothing else may.
-        assert len({h.ordinal for h in hits} & set(best.tolist())) >= TOP - 1
+        assert len({h.ordinal for h in hits} & set(best.tolist())) >= SHORTLIST - 1
         assert hits[0].ordinal == best[0]
         np.testing.assert_allclose([h.cosine for h in hits], row[best], atol=2e-6)
         np.testing.assert_allclose([h.cosine for h in hits], [row[h.ordinal] for h in hits], atol=2e-6)

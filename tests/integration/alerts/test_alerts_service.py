@@ -18,7 +18,7 @@ from overt.reasons import Reason
 from overt.rpc import to_overt_error
 from overt.subjects import ALERT, DEAD, Service
 from support.alerts_process import AlertsProcess
-from support.evidence import SUBJECT_REF, Sighted, jpeg
+from support.evidence import RIVAL_REF, SUBJECT_REF, Sighted, jpeg
 from support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -27,6 +27,7 @@ PARTS = (
     pb.GetEvidenceRequest.PART_PROBE,
     pb.GetEvidenceRequest.PART_REFERENCE,
     pb.GetEvidenceRequest.PART_SCENE,
+    pb.GetEvidenceRequest.PART_RIVAL_REFERENCE,
 )
 
 
@@ -43,7 +44,7 @@ async def test_from_evidence_to_alert(service: AlertsProcess) -> None:
     public = await service.prepare("market")
     assert public == await service.prepare("market")
     await service.put("market")
-    first = Sighted(public, at=datetime.now(UTC))
+    first = Sighted(public, at=datetime.now(UTC), rival="6b0e7c1c-9a43-4d0e-8a35-222222222222")
     again = replace(first, track="stream-2", camera="yard", at=first.at + timedelta(seconds=30), seed=2)
     async with service.alerts() as alerts:
         watches = [alerts.Watch(pb.WatchRequest(deployment="market")) for _ in range(2)]
@@ -52,6 +53,7 @@ async def test_from_evidence_to_alert(service: AlertsProcess) -> None:
             event = await watch.read()
             assert event.kind == pb.AlertEvent.KIND_RAISED
             assert (event.alert.alert_id, event.alert.subject_ref) == (first.alert_id, SUBJECT_REF)
+            assert (event.alert.rival.entry_id, event.alert.rival.subject_ref) == (first.rival, RIVAL_REF)
             assert event.alert.state == pb.Alert.STATE_OPEN
             assert event.alert.expires_at.seconds - event.alert.raised_at.seconds == 3600
 
@@ -59,7 +61,7 @@ async def test_from_evidence_to_alert(service: AlertsProcess) -> None:
             (await alerts.GetEvidence(pb.GetEvidenceRequest(deployment="market", alert_id=first.alert_id, part=p))).jpeg
             for p in PARTS
         ]
-        assert pictures == [first.probe, first.reference, first.scene]
+        assert pictures == list(first.pictures.values())
 
         # A redelivery (not recognised by JetStream's own window) changes nothing; a sighting joins.
         await service.send(first, first, again, first, again)
@@ -69,7 +71,7 @@ async def test_from_evidence_to_alert(service: AlertsProcess) -> None:
             assert [s.camera for s in event.alert.sightings] == ["gate", "yard"]
         await until(lambda: service.is_taken_in(first, again))
         async with service.bus(Service.ALERTS) as bus:
-            assert len([s async for s in bus.latest(ALERT, "market")]) == 4
+            assert len([s async for s in bus.latest(ALERT, "market")]) == 5
         (listed,) = await service.listed("market")
         got = await alerts.Get(pb.GetRequest(deployment="market", alert_id=first.alert_id))
         assert listed == got == event.alert
@@ -81,7 +83,7 @@ async def test_from_evidence_to_alert(service: AlertsProcess) -> None:
     async with service.alerts() as alerts:
         watch = alerts.Watch(pb.WatchRequest(deployment="market"))
         assert (await watch.read()).alert == listed
-    for secret in (SUBJECT_REF, first.entry_id, "warrant", "JFIF"):
+    for secret in (SUBJECT_REF, RIVAL_REF, first.entry_id, first.rival, "warrant", "JFIF"):
         assert secret not in service.log
 
 

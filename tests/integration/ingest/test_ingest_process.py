@@ -85,7 +85,7 @@ async def test_frames_in_receipts_out_and_both_books_balance(tmp_path: Path) -> 
 async def test_two_agreeing_shots_become_sealed_evidence_without_anybody_else(tmp_path: Path) -> None:
     entry = "11111111-1111-4111-8111-111111111111"
     async with site(tmp_path) as (ingest, buses):
-        ingest.match.judge = two_agree(entry)
+        ingest.match.judge = two_agree(entry, rival_card=b"sealed rival")
         ingest.detect.find = lambda seen: [
             face(7, refused="settled") if seen.settled_tracks else face(7, template=TEMPLATE),
             face(8, box=(200, 100, 60, 70), refused="blurred"),
@@ -102,6 +102,7 @@ async def test_two_agreeing_shots_become_sealed_evidence_without_anybody_else(tm
             (evidence,) = ingest.evidence
             assert evidence.entry_id == entry
             assert evidence.sealed_entry_card == b"sealed card"
+            assert (evidence.ambiguous, evidence.sealed_rival_card) == (True, b"sealed rival")
             assert evidence.score == pytest.approx(0.61)
             assert simplejpeg.decode_jpeg_header(evidence.scene_jpeg)[:2] == (240, 320)
             scene = simplejpeg.decode_jpeg(evidence.scene_jpeg, "BGR")

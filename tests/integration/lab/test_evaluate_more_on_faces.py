@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from overt.testing import faces
 from overt_lab.evaluate.cli import evaluate
 from overt_lab.evaluate.faces import EngineChoice, open_enroller
+from overt_lab.evaluate.templates import Mirrored
 
 pytestmark = pytest.mark.integration
 
@@ -48,14 +49,16 @@ def _figures(out: Path, *arguments: str) -> dict[str, Any]:
     return figures
 
 
-@pytest.mark.parametrize("options", [[], ["--mirrored"]], ids=["as in use", "mirrored"])
-def test_listed_people_are_found(people: Path, tmp_path: Path, options: list[str]) -> None:
+@pytest.mark.parametrize("mirrored", ["references", "both"])
+def test_listed_people_are_found(people: Path, tmp_path: Path, mirrored: str) -> None:
+    options = ["--mirrored", "both"] if mirrored == "both" else []
     arguments = ["--images", str(people), "--labels", str(people / "labels.csv"), "--watchlist-size", "6", *options]
     figures = _figures(tmp_path / "out.json", "identification", *arguments)
     assert (figures["watchlist_size"], figures["mated"], figures["non_mated"], figures["fte"]) == (6, 10, 6, 0)
     assert figures["rank_one"] == 1
     assert all(point["missed"] == 0 for point in figures["tpir_at_fpir"].values())
-    assert figures["mirrored"] is bool(options)
+    assert figures["mirrored"] == mirrored, "the former is as in use"
+    assert bool(figures["references_as_they_are"]) is (mirrored == "references")
 
 
 def test_eight_people_are_not_enough_to_judge_groups_by(people: Path, tmp_path: Path) -> None:
@@ -66,18 +69,16 @@ def test_eight_people_are_not_enough_to_judge_groups_by(people: Path, tmp_path: 
 
 def test_a_mirrored_template_depends_less_on_the_side() -> None:
     """It is nearer to that of the mirror image than the template of the face as it is."""
-    nearness = {}
-    for mirrored in (False, True):
-        enroller = open_enroller(EngineChoice(engine="onnxruntime"), False, mirrored, 1)
-        cosines = []
-        for picture in faces.people().values():
-            one, other = (enroller.template(np.ascontiguousarray(p)) for p in (picture, picture[:, ::-1]))
-            assert one is not None
-            assert other is not None
-            assert float(np.linalg.norm(one)) == pytest.approx(1)
-            cosines.append(float(one @ other))
-        nearness[mirrored] = float(np.mean(cosines))
-    assert nearness[True] > nearness[False] + 0.01
+    enroller = open_enroller(EngineChoice(engine="onnxruntime"), False, Mirrored.REFERENCES, 1)
+    as_shots, as_references = [], []
+    for picture in faces.people().values():
+        one, other = (enroller.made(np.ascontiguousarray(p)) for p in (picture, picture[:, ::-1]))
+        assert one is not None
+        assert other is not None
+        assert float(np.linalg.norm(one.reference)) == pytest.approx(1)
+        as_shots.append(float(one.shot @ other.shot))
+        as_references.append(float(one.reference @ other.reference))
+    assert np.mean(as_references) > np.mean(as_shots) + 0.01
 
 
 @pytest.mark.data

@@ -16,6 +16,7 @@ from overt.errors import Fatal
 from overt.testing import faces
 from overt_lab.evaluate.cli import evaluate
 from overt_lab.evaluate.faces import EngineChoice, open_enroller
+from overt_lab.evaluate.templates import Mirrored
 
 pytestmark = pytest.mark.integration
 
@@ -77,16 +78,16 @@ def test_the_fast_path_says_what_the_exact_one_says(people: Path, tmp_path: Path
 
 def test_the_people_of_a_crowd_are_told_by_who_is_in_the_middle() -> None:
     """Six people, and a part of the picture with each of them in turn in its middle."""
-    enroller = open_enroller(EngineChoice(engine="onnxruntime"), True, False, 1)
-    alone = {name: enroller.template(picture) for name, picture in faces.people().items() if "group" in name}
+    enroller = open_enroller(EngineChoice(engine="onnxruntime"), True, Mirrored.NONE, 1)
+    alone = {name: enroller.made(picture) for name, picture in faces.people().items() if "group" in name}
     everybody = np.pad(faces.group(), ((400, 400), (400, 400), (0, 0)))
     x, y = 463 + 57 + 400, 269 + 74 + 400  # the third, who has neighbours on both sides
-    seen = enroller.template(np.ascontiguousarray(everybody[y - 300 : y + 300, x - 400 : x + 400]))
+    seen = enroller.made(np.ascontiguousarray(everybody[y - 300 : y + 300, x - 400 : x + 400]))
     assert seen is not None
-    scores = {name: float(seen @ template) for name, template in alone.items() if template is not None}
+    scores = {name: float(seen.shot @ made.shot) for name, made in alone.items() if made is not None}
     assert max(scores, key=lambda name: scores[name]) == "group3"
     assert scores["group3"] > 0.8
-    assert enroller.template(faces.nobody()) is None
+    assert enroller.made(faces.nobody()) is None
 
 
 @pytest.mark.data

@@ -25,7 +25,7 @@ from overt.bus import NatsBus
 from overt.bus import connect as connect_bus
 from overt.crypto import sealing
 from overt.permissions import Role
-from overt.rpc import RpcServer, connect
+from overt.rpc import MAX_WATCHLISTS_MESSAGE_BYTES, RpcServer, connect
 from overt.runtime import retry
 from overt.subjects import DEPLOYMENTS, SEARCH, Service
 from overt_match.app import MatchApp
@@ -109,9 +109,11 @@ class Site:
         self.running.append(new)
         return new
 
-    def client(self, address: str, role: Role = Role.SERVICE_GATEWAY) -> tuple[WatchlistsStub, Any]:
+    def client(
+        self, address: str, role: Role = Role.SERVICE_GATEWAY, *, max_message_bytes: int = MAX_WATCHLISTS_MESSAGE_BYTES
+    ) -> tuple[WatchlistsStub, Any]:
         token = self.issuer.issue(role, subject="test", lifetime=timedelta(hours=1))
-        channel = connect(address, token=lambda: token)
+        channel = connect(address, token=lambda: token, max_message_bytes=max_message_bytes)
         return WatchlistsStub(channel), channel
 
     async def set(self, state: control.Deployment.State, **fields: Any) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,22 +44,27 @@ def built(volume: IndexVolume, templates: np.ndarray) -> EdgeIndex:
 
 
 @pytest.mark.parametrize(
-    ("count", "length"), [(1, 128), (2_000, 128), (17_000, 512)], ids=["one", "a chunk", "several chunks"]
+    ("count", "length"),
+    [(1, 128), (2_000, 128), (17_000, 512), (140_000, 64)],
+    ids=["one", "a chunk", "several chunks", "many points"],
 )
 def test_no_file_has_a_name_once_templates_enter_and_search_works(
     volume: IndexVolume, base: Path, monkeypatch: pytest.MonkeyPatch, count: int, length: int
 ) -> None:
-    """17,000 x 512 needs a second file of 32 MB, which the engine would make only when it gets there."""
+    """17,000 x 512 needs a second file of 32 MB, which the engine would make only when it gets there; 140,000 points
+    put twice would need one."""
     filled: list[tuple[bool, list[Path]]] = []
     from overt_match.adapters import edge_index
 
-    real = edge_index._fill
+    def watched(real: Callable[[object, np.ndarray], None]) -> Callable[[object, np.ndarray], None]:
+        def watching(shard: object, vectors: np.ndarray) -> None:
+            filled.append((bool(vectors.any()), [p for p in volume.path.rglob("*") if p.is_file()]))
+            real(shard, vectors)
 
-    def watched(shard: object, vectors: np.ndarray) -> None:
-        filled.append((bool(vectors.any()), [p for p in volume.path.rglob("*") if p.is_file()]))
-        real(shard, vectors)
+        return watching
 
-    monkeypatch.setattr(edge_index, "_fill", watched)
+    monkeypatch.setattr(edge_index, "_fill", watched(edge_index._fill))
+    monkeypatch.setattr(edge_index, "_replace", watched(edge_index._replace))
     templates = unit(count, 1, length=length)
     index = built(volume, templates)
     (zeros, _), (real_ones, files_then) = filled

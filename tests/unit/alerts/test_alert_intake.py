@@ -12,9 +12,9 @@ from overt.reasons import Reason
 from overt.subjects import ALERT
 from overt.telemetry import SpanName, span
 from overt.testing.telemetry import recorded_telemetry
-from overt_alerts.domain import Alert, Change, Part
+from overt_alerts.domain import Alert, Change, Part, Rival
 from support.alerts import DEPLOYMENT, RETENTION, Life, State, World
-from support.evidence import AT, SUBJECT_REF, Sighted
+from support.evidence import AT, RIVAL_REF, SUBJECT_REF, Sighted
 
 pytestmark = pytest.mark.unit
 
@@ -52,8 +52,41 @@ async def test_a_new_alert(world: World, life: Life, sighted: Sighted) -> None:
     assert await world.stored() == [f"{sighted.alert_id}.{part}" for part in PARTS]
     assert world.alert_keys() == [sighted.alert_id]
     assert await world.evidence_left() == [], "the sealed evidence is erased"
-    for part, picture in zip(Part, (sighted.probe, sighted.reference, sighted.scene), strict=True):
-        assert await life.vault.picture(DEPLOYMENT, alert.alert_id, part) == picture
+    for part, picture in sighted.pictures.items():
+        assert await life.vault.picture(DEPLOYMENT, alert.alert_id, Part(part)) == picture
+
+
+async def test_an_ambiguous_one_keeps_both_entries(world: World, life: Life, sighted: Sighted) -> None:
+    ambiguous = replace(sighted, rival="look-alike")
+    await world.send(ambiguous)
+    # Seen again with nobody as like: what people were shown stays.
+    await world.send(replace(sighted, track="stream-2", at=AT + timedelta(seconds=9)))
+    await life.take_all()
+    (alert,) = await opened(life)
+    assert alert.rival == Rival("look-alike", RIVAL_REF, "recall_to_prison", under_18=True)
+    assert len(alert.sightings) == 2
+    assert await world.stored() == sorted(f"{alert.alert_id}.{part}" for part in ("record.2", *ambiguous.pictures))
+    for part, picture in ambiguous.pictures.items():
+        assert await life.vault.picture(DEPLOYMENT, alert.alert_id, Part(part)) == picture
+    assert await opened(Life(world)) == [alert], "the record says so too"
+    world.clock.advance(RETENTION)
+    await life.expiry.expire_due()
+    assert await world.stored() == [f"{alert.alert_id}.tombstone"]
+
+
+async def test_the_other_entry_is_shown_where_there_is_one(world: World, life: Life, sighted: Sighted) -> None:
+    await world.put(State.STATE_ACTIVE)
+    await life.reconciler.begin()
+    both = replace(sighted, entry_id="second", track="stream-3", rival="look-alike")
+    for one in (sighted, both):
+        await world.send(one)
+    await life.take_all()
+    reading, part = life.reading, Part.RIVAL_REFERENCE
+    assert await reading.picture(DEPLOYMENT, both.alert_id, part) == both.rival_reference
+    with pytest.raises(Rejected, match="not ambiguous") as refused:
+        await reading.picture(DEPLOYMENT, sighted.alert_id, part)
+    assert refused.value.reason is Reason.UNKNOWN_ENTRY
+    await life.reconciler.close()
 
 
 async def test_what_is_stored_is_sealed_and_bound_to_its_place(world: World, life: Life, sighted: Sighted) -> None:

@@ -46,12 +46,12 @@ def faulty_life(world: World, act: Callable[[], None], at: int | None) -> tuple[
 
 
 def plan(world: World) -> tuple[Sighted, Sighted, Sighted]:
-    """One alert, a sighting that joins it, and another alert that outlives it."""
+    """One alert, a sighting that joins it, and another, ambiguous alert that outlives it."""
     first = Sighted(world.public_key)
     return (
         first,
         replace(first, track="stream-2", at=AT + timedelta(seconds=20), seed=2),
-        replace(first, entry_id="another", at=AT + timedelta(seconds=30), seed=3),
+        replace(first, entry_id="another", at=AT + timedelta(seconds=30), seed=3, rival="look-alike"),
     )
 
 
@@ -88,12 +88,12 @@ async def check(world: World, life: Life) -> None:
     assert await world.stored() == sorted(
         [
             f"{first.alert_id}.tombstone",
-            *(f"{other.alert_id}.{part}" for part in ("probe", "record.1", "reference", "scene")),
+            *(f"{other.alert_id}.{part}" for part in ("record.1", *other.pictures)),
         ]
     )
     assert await world.evidence_left() == []
-    for part, picture in zip(Part, (other.probe, other.reference, other.scene), strict=True):
-        assert await life.vault.picture(DEPLOYMENT, other.alert_id, part) == picture
+    for part, picture in other.pictures.items():
+        assert await life.vault.picture(DEPLOYMENT, other.alert_id, Part(part)) == picture
 
 
 async def check_tidy(world: World) -> None:
@@ -107,9 +107,8 @@ async def check_tidy(world: World) -> None:
             continue
         held = shelf.held(what.alert_id)
         assert held is not None
-        parts = ("probe", "reference", "scene", f"record.{held.revision}")
-        expected += [f"{what.alert_id}.{part}" for part in parts]
-        for part in Part:
+        expected += [f"{what.alert_id}.{part}" for part in (*what.parts, f"record.{held.revision}")]
+        for part in what.parts:
             await life.vault.picture(DEPLOYMENT, what.alert_id, part)
     assert await world.stored() == sorted(expected)
     assert world.alert_keys() == sorted(held.alert.alert_id for held in shelf)

@@ -12,9 +12,9 @@ from overt.errors import Rejected
 from overt.reasons import Reason
 from overt.subjects import EVIDENCE
 from overt.wire import to_timestamp
-from overt_alerts.adapters.evidence import MAX_PICTURES_BYTES, opened
-from overt_alerts.domain import Box, Part
-from support.evidence import AT, SUBJECT_REF, Sighted
+from overt_alerts.adapters.evidence import MAX_CARD_BYTES, MAX_PICTURES_BYTES, opened
+from overt_alerts.domain import Box, Part, Rival
+from support.evidence import AT, RIVAL_REF, SUBJECT_REF, Sighted
 
 pytestmark = pytest.mark.unit
 
@@ -40,6 +40,58 @@ def test_a_good_one() -> None:
     }
     assert (found.first_captured_at, found.scene_face) == (AT, Box(10, 20, 30, 40))
     assert (found.score, found.threshold, found.uncalibrated) == (0.625, 0.5, True)
+
+
+def test_an_ambiguous_one() -> None:
+    both = Sighted(PUBLIC, rival="look-alike")
+    found = opened(both.subject, both.message().SerializeToString(), PRIVATE)
+    assert found.rival == Rival("look-alike", RIVAL_REF, "recall_to_prison", under_18=True)
+    assert found.pictures[Part.RIVAL_REFERENCE] == both.rival_reference
+    assert found.alert_id == SIGHTED.alert_id, "the alert is the first entry's"
+    assert RIVAL_REF not in repr(found)
+
+
+def _rival_of_nobody(inner: pb.Evidence) -> None:
+    inner.sealed_rival_card = Sighted(PUBLIC, rival="").evidence().sealed_rival_card
+
+
+def _rival_without_id(inner: pb.Evidence) -> None:
+    card = pb.EntryCard(subject_ref=RIVAL_REF)
+    inner.sealed_rival_card = sealing.seal(PUBLIC, card.SerializeToString())
+
+
+def _rival_of_itself(inner: pb.Evidence) -> None:
+    inner.sealed_rival_card = inner.sealed_entry_card
+
+
+def _rival_unsealed(inner: pb.Evidence) -> None:
+    inner.sealed_rival_card = Sighted(PUBLIC, rival="look-alike").rival_card().SerializeToString()
+
+
+def _endless_rival(inner: pb.Evidence) -> None:
+    inner.sealed_rival_card = bytes(MAX_CARD_BYTES + 1)
+
+
+def _rival_not_said(inner: pb.Evidence) -> None:
+    inner.ambiguous = False
+
+
+@pytest.mark.parametrize(
+    ("lie", "reason"),
+    [
+        (_rival_of_nobody, Reason.BAD_MESSAGE),
+        (_rival_without_id, Reason.BAD_MESSAGE),
+        (_rival_of_itself, Reason.BAD_MESSAGE),
+        (_rival_unsealed, Reason.BAD_MESSAGE),
+        (_rival_not_said, Reason.BAD_MESSAGE),
+        (_endless_rival, Reason.MESSAGE_TOO_LARGE),
+    ],
+)
+def test_what_is_said_of_the_other_entry_lies(lie: Callable[[pb.Evidence], None], reason: Reason) -> None:
+    both = Sighted(PUBLIC, rival="look-alike")
+    inner = both.evidence()
+    lie(inner)
+    assert refused(both.subject, both.message(inner).SerializeToString()) is reason
 
 
 def test_the_evidence_id_follows_from_the_content() -> None:

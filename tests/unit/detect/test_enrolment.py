@@ -42,12 +42,30 @@ class _Engine:
         return self._aligned
 
     def template(self, aligned: Picture) -> Template:
-        return np.eye(1, 128, dtype=np.float32)[0]
+        """Of the left half and of the right."""
+        assert aligned.flags.c_contiguous
+        halves = np.array([aligned[:, :56].mean(), aligned[:, 56:].mean()], np.float32)
+        return np.asarray(halves / np.linalg.norm(halves), np.float32)
 
 
 def _enrol(engine: _Engine) -> Picture:
     enrolment = Enrolment(engine=engine, acceptance=REFERENCE, as_pixels=BgrPixels)
     return enrolment.enrol(np.zeros((400, 300, 3), np.uint8)).crop
+
+
+def test_a_reference_is_as_much_the_face_as_its_mirror_image() -> None:
+    lit_from_the_left = _TEXTURE.copy()
+    lit_from_the_left[:, 56:] //= 2
+    templates = [
+        Enrolment(
+            engine=_Engine(_face(), aligned=np.ascontiguousarray(aligned)), acceptance=REFERENCE, as_pixels=BgrPixels
+        )
+        .enrol(np.zeros((400, 300, 3), np.uint8))
+        .template
+        for aligned in (lit_from_the_left, lit_from_the_left[:, ::-1])
+    ]
+    assert templates[0] == pytest.approx([0.5**0.5] * 2)
+    assert templates[1] == pytest.approx(templates[0])
 
 
 def test_one_good_face_is_enrolled_with_a_margin() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 from overt.permissions import Role
 from overt.testing import FakeClock
+from overt_gateway.aim import Threshold
 from overt_gateway.ports import Part
-from overt_gateway.testing import FakePeers, an_alert
+from overt_gateway.testing import FakePeers, a_rival, an_alert
 
 pytestmark = pytest.mark.unit
 
@@ -30,12 +32,57 @@ async def test_an_alert_and_its_pictures(
     assert shown["authority"] == "unauthorised: development"
     assert shown["scene_face"] == {"x": 60, "y": 40, "width": 50, "height": 60}
     assert "traceparent" not in shown
-    for part in Part:
+    assert (shown["calibration"], shown["target_fpir"]) == ("uncalibrated", None)
+    assert (shown["ambiguous"], shown["rival"], shown["evidence"]["rival_reference"]) == (False, None, None)
+    for part in (Part.PROBE, Part.REFERENCE, Part.SCENE):
         picture = await client.get(shown["evidence"][part.value], headers=operator)
         assert picture.content == PICTURES[part]
         assert picture.headers["content-type"] == "image/jpeg"
         assert picture.headers["cache-control"] == "no-store"
     assert "case-2231" not in repr(alert)
+
+
+async def test_an_ambiguous_alert_shows_both_entries(
+    client: httpx.AsyncClient, peers: FakePeers, draft: str, clock: FakeClock
+) -> None:
+    alone, both = an_alert(now=clock.now()), replace(an_alert(now=clock.now()), rival=a_rival())
+    for alert in (alone, both):
+        peers.alerts.tell("raised", alert, PICTURES)
+    operator, base = peers.headers(Role.OPERATOR), f"/v1/deployments/{draft}/alerts"
+    shown = (await client.get(f"{base}/{both.alert_id}", headers=operator)).json()
+    assert shown["ambiguous"] is True
+    assert both.rival is not None
+    assert shown["rival"] == {
+        "entry_id": both.rival.entry_id,
+        "subject_ref": "case-1907",
+        "category": "recall_to_prison",
+        "category_label": "Recall to prison",
+        "under_18": False,
+    }
+    picture = await client.get(shown["evidence"]["rival_reference"], headers=operator)
+    assert picture.content == PICTURES[Part.RIVAL_REFERENCE]
+    none = await client.get(f"{base}/{alone.alert_id}/evidence/rival_reference", headers=operator)
+    assert (none.status_code, none.json()["reason"]) == (404, "unknown_entry")
+    assert "case-1907" not in repr(both)
+    peers.alerts.expire(both.alert_id)
+    assert "case-1907" not in (await client.get(base, headers=operator)).text
+
+
+async def test_an_alert_says_what_its_score_stands_on(
+    client: httpx.AsyncClient, peers: FakePeers, draft: str, clock: FakeClock
+) -> None:
+    stored = peers.deployments.stored[draft]
+    threshold = Threshold(5.8, 6.5, 1e-3, extrapolated=True, calibration_digest="ab")
+    started = stored.deployment.started(list_digest="cd", list_size=1, threshold=threshold)
+    await peers.deployments.replace(started, stored.revision)
+    alert = replace(an_alert(now=clock.now()), uncalibrated=False, score=7.25, threshold=5.8)
+    peers.alerts.tell("raised", alert, PICTURES)
+    shown = (
+        await client.get(f"/v1/deployments/{draft}/alerts/{alert.alert_id}", headers=peers.headers(Role.AUDITOR))
+    ).json()
+    assert (shown["score"], shown["threshold"], shown["uncalibrated"]) == (7.25, 5.8, False)
+    assert shown["calibration"] == "calibrated, target 1 in 1,000, beyond what the calibration saw"
+    assert shown["target_fpir"] == 1e-3
 
 
 async def test_evidence_is_for_who_compares(

@@ -10,7 +10,7 @@ from overt.permissions import Role
 from overt.testing import FakeClock
 from overt_gateway.domain import Camera
 from overt_gateway.ports import CameraState, NewEntry, Reference, Sight
-from overt_gateway.schemas.v1.deployments import CameraIn
+from overt_gateway.schemas.v1.cameras import CameraIn
 from overt_gateway.sights import MOST_CAMERAS, Sights
 from overt_gateway.testing import FakePeers
 

@@ -37,7 +37,8 @@ async def test_defaults(client: httpx.AsyncClient, peers: FakePeers, clock: Fake
     made = answer.json()
     assert made["id"] == "market-day"
     assert made["state"] == "draft"
-    assert made["threshold"] == 0.45
+    assert (made["threshold"], made["target_fpir"]) == (0.45, 0.01)
+    assert (made["calibration"], made["under_18_threshold"]) == ("uncalibrated", None)
     assert made["alert_retention_seconds"] == 86_400
     assert made["cameras"] == []
     assert made["created_by"] == "applicant"
@@ -125,7 +126,7 @@ async def test_a_window_is_not_in_another_age(client: httpx.AsyncClient, peers: 
     assert (answer.status_code, answer.json()["reason"]) == (422, "bad_field")
 
 
-@pytest.mark.parametrize("threshold", [0.19, 0.91, "NaN", "Infinity", None])
+@pytest.mark.parametrize("threshold", [0.19, 0.91, "NaN", "Infinity"])
 async def test_thresholds_out_of_bounds(client: httpx.AsyncClient, peers: FakePeers, threshold: object) -> None:
     assert (await _create(client, peers, threshold=threshold)).status_code == 422
 

@@ -104,6 +104,29 @@ async def test_good_rows_go_in_and_bad_ones_are_told(
     assert entries["a"].legal_basis == "warrant"
 
 
+async def test_who_looks_alike_is_told_and_goes_in(
+    client: httpx.AsyncClient, peers: FakePeers, draft: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_import, "BATCH_BYTES", 10_000)  # two entries each
+    await send(client, peers, packed([row(clock, "old.jpg", "listed")], {"old.jpg": b"face one"}))
+    faces = {"a.jpg": b"face two", "b.jpg": b"face one", "b2.jpg": b"face 2", "c.jpg": b"face two", "d.jpg": b"no"}
+    rows = [
+        row(clock, "missing.jpg", "x"),
+        row(clock, "a.jpg", "a"),
+        row(clock, "b.jpg", "b"),
+        row(clock, "b2.jpg", "b"),
+        row(clock, "d.jpg", "d", category="nosy"),
+        row(clock, "c.jpg", "c"),
+    ]
+    result = (await send(client, peers, packed(rows, faces))).json()
+    assert (result["accepted"], result["size"]) == (3, 4)
+    told = [(n["row"], n["image"], n["subject_ref"], n["other_subject_ref"]) for n in result["near_duplicates"]]
+    assert told == [(4, "b.jpg", "b", "listed"), (7, "c.jpg", "c", "a")]
+    ids = {entry.subject_ref: entry_id for entry_id, entry in peers.watchlists.entries[draft].items()}
+    assert [n["other_entry_id"] for n in result["near_duplicates"]] == [ids["listed"], ids["a"]]
+    assert result["near_duplicates"][0]["cosine"] == 0.75
+
+
 async def test_the_list_is_shown_without_biometrics_and_entries_are_removed(
     client: httpx.AsyncClient, peers: FakePeers, draft: str, clock: FakeClock
 ) -> None:

@@ -77,7 +77,10 @@ async def test_every_reference_is_there(described: dict[str, Any]) -> None:
 
 async def test_bodies_and_answers_have_examples(described: dict[str, Any]) -> None:
     schemas = described["components"]["schemas"]
-    for name in ("DeploymentIn", "DeploymentOut", "LoginIn", "LoginOut", "ImportOut", "AlertOut", "Problem"):
+    for name in (
+        *("DeploymentIn", "DeploymentOut", "AimIn", "CalibrationOut", "ForecastOut", "ImportOut", "AlertOut"),
+        *("LoginIn", "LoginOut", "Problem"),
+    ):
         (example,) = schemas[name]["examples"]
         assert set(example) <= set(schemas[name]["properties"]), name
         assert set(schemas[name].get("required", [])) <= set(example), name

@@ -14,9 +14,12 @@ from overt_lab.calibrate import report
 from overt_lab.calibrate.calibrating import Calibrated, Enrolled, Plan, of_templates
 from overt_lab.calibrate.choosing import MOST_LOST
 from overt_lab.calibrate.leaving_out import leaving_out
+from overt_lab.calibrate.mated import Mated
 from overt_lab.calibrate.members import balance_of, check, same_people
+from overt_lab.calibrate.strangers import strangers
 from overt_lab.evaluate.faces import EngineChoice, Ran
 from overt_lab.evaluate.labels import Labels
+from overt_lab.evaluate.templates import Templates
 
 pytestmark = pytest.mark.unit
 
@@ -42,7 +45,7 @@ def people(per_group: int, pictures: int, seed: int, *, named: bool = True) -> E
             groups.append(group)
     images = tuple(Path(f"{i}.jpg") for i in range(len(rows)))
     labels = Labels(images, np.array(subjects), np.array(groups), ("few, seen", "many, seen"), named, 0)
-    return Enrolled(labels, units(np.array(rows)), None)
+    return Enrolled(labels, Templates(units(np.array(rows))), None)
 
 
 def plan(*, unbalanced: bool = False) -> Plan:
@@ -66,8 +69,8 @@ def test_the_ratio_drops_and_recognition_is_kept(done: Calibrated) -> None:
 def test_it_generalises_to_other_people(done: Calibrated) -> None:
     """Ratio of two groups' rates, on people who are neither in the cohort nor among the mated."""
     others = people(200, 1, 2)
-    of = done.cohort.statistics(others.templates)
-    raw = others.templates @ others.templates.T
+    of = done.cohort.statistics(others.templates.rows)
+    raw = others.templates.rows @ others.templates.rows.T
     ratios = []
     for table in (raw, normalise(raw, of, of, done.cohort.normalisation)):
         within = [table[g::2, g::2][np.triu_indices(200, 1)] for g in (0, 1)]
@@ -122,7 +125,7 @@ def test_too_few_people_are_refused() -> None:
 
 def test_one_person_under_two_names_is_found() -> None:
     given = people(100, 1, 5)
-    rows = np.vstack([given.templates, given.templates[:3]])
+    rows = np.vstack([given.templates.rows, given.templates.rows[:3]])
     subjects = np.arange(len(rows))
     joined = same_people(rows, subjects, join=True)
     assert joined.joined == 3
@@ -131,15 +134,37 @@ def test_one_person_under_two_names_is_found() -> None:
     assert (told.joined, told.pairs) == (0, 3)
 
 
+def test_references_are_enrolled_otherwise_than_shots_and_the_cohort_is_of_shots() -> None:
+    """Somebody's references are the mirror image of the shots: nobody is like themselves, each like one other."""
+    given = people(100, 2, 7)
+    rows = given.templates.rows
+    turned = np.ascontiguousarray(np.roll(rows, 2, axis=0))
+    mated = Enrolled(given.labels, Templates(rows, 0, turned), None)
+    found = Mated.of(mated.labels, mated.templates)
+    table = found.scored(None, None)
+    assert table[2, 2] == pytest.approx(rows[2 * 2 - 2] @ rows[2], abs=1e-6)
+    pairs = strangers(mated.templates, given.labels.subjects)
+    place = int(np.flatnonzero((pairs.first == 2) & (pairs.second == 9))[0])
+    assert pairs.cosines[place] == pytest.approx(turned[2] @ rows[9], abs=1e-6)
+    done = of_templates(plan(), Enrolled(given.labels, Templates(rows, 0, turned), None), None, RAN)
+    assert np.array_equal(done.cohort.templates, rows)
+    assert done.cohort.mirrored is False
+    without = leaving_out(mated.templates, given.labels.subjects, 10)
+    rest = rows[(given.labels.subjects != 0) & (given.labels.subjects != 5)]
+    assert without.references.pair(np.array([0]), np.array([5])).mean[0] == pytest.approx(
+        statistics(turned[:1], rest, 10).mean[0], abs=1e-6
+    )
+
+
 def test_leaving_two_out_is_what_statistics_without_both_say() -> None:
     given = people(40, 1, 6)
     members = given.labels.subjects
     without = leaving_out(given.templates, members, 10)
     first, second = np.array([0, 5, 17]), np.array([2, 9, 44])
-    found = without.pair(first, members[second])
+    found = without.shots.pair(first, members[second])
     for place, (i, j) in enumerate(zip(first, second, strict=True)):
-        rest = given.templates[(members != members[i]) & (members != members[j])]
-        exact = statistics(given.templates[i : i + 1], rest, 10)
+        rest = given.templates.rows[(members != members[i]) & (members != members[j])]
+        exact = statistics(given.templates.rows[i : i + 1], rest, 10)
         assert found.mean[place] == pytest.approx(exact.mean[0], abs=1e-6)
         assert found.deviation[place] == pytest.approx(exact.deviation[0], abs=1e-4)
 

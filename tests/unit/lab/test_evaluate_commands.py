@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,13 +16,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from overt.cohort import Cohort, Group, save
+from overt.cohort import Cohort, Group, load, save
 from overt.errors import Fatal
 from overt.scoring import Normalisation, ScoreToRate
 from overt_lab.evaluate import measuring
 from overt_lab.evaluate.cli import evaluate
 from overt_lab.evaluate.faces import EngineChoice, Ran
-from overt_lab.evaluate.templates import Picture, Template
+from overt_lab.evaluate.templates import Made, Mirrored, Picture, Template
 
 pytestmark = pytest.mark.unit
 
@@ -34,12 +35,15 @@ class Greys:
 
     length = 2
 
-    def __init__(self, choice: EngineChoice, levelled: bool, mirrored: bool, workers: int) -> None:
+    def __init__(self, choice: EngineChoice, levelled: bool, mirrored: Mirrored, workers: int) -> None:
         self.ran = Ran("greys", "CPU", "f32", choice.pack, "d1")
 
-    def template(self, picture: Picture) -> Template | None:
+        self._reference = -1 if mirrored is Mirrored.REFERENCES else 0
+
+    def made(self, picture: Picture) -> Made | None:
+        """As a reference a degree less."""
         grey = int(picture[0, 0, 0])
-        return None if grey == BLANK else _at(grey)
+        return None if grey == BLANK else Made(_at(grey), _at(grey + self._reference))
 
 
 def _at(degrees: float) -> Template:
@@ -152,7 +156,7 @@ def test_a_failure_to_enrol_is_a_miss_and_stays_among_the_others(case: Case, tmp
 
 def test_identification_tells_people(case: Case) -> None:
     shown = _run("identification", *case(PEOPLE), *SMALL)
-    first, second, _, head, *rows = shown.stdout.splitlines()
+    first, second, _, head, *rows, gain = shown.stdout.splitlines()
     assert first.startswith("34 pictures of 14 people; watchlist of 6, 10 probes of 5 of them,")
     assert second == "greys f32 (CPU); raw cosine, uncalibrated"
     assert head.split() == ["raw", "cosine"]
@@ -164,6 +168,34 @@ def test_identification_tells_people(case: Case) -> None:
         "failures to enrol",
     ]
     assert "errors expected, not 5" in rows[0]
+    assert gain.startswith("With references as they are, raw cosine: TPIR at FPIR 1e-2 – (0 missed), 3e-3")
+
+
+def test_several_lists_are_averaged(case: Case, tmp_path: Path, cohort: Path) -> None:
+    others = [(200 + n % 40, f"o{n}", "a") for n in range(500)]
+    arguments = ["identification", *case(PEOPLE[:30] + others), "--watchlist-size", "10", "--cohort", str(cohort)]
+    kinds = ["raw cosine", "normalised", "raw cosine, references as they are", "normalised, references as they are"]
+    one, several = (_figures([*arguments, *more], tmp_path) for more in ([], ["--lists", "3"]))
+    assert one["over_lists"] is None
+    assert several["tpir_at_fpir"] == one["tpir_at_fpir"]
+    assert several["over_lists"]["lists"] == 3
+    means = several["over_lists"]["mean_tpir_at_fpir"]
+    assert list(means) == kinds
+    single = [_figures([*arguments, "--seed", str(seed)], tmp_path)["raw"]["tpir_at_fpir"] for seed in range(3)]
+    assert means["raw cosine"]["1e-2"] == pytest.approx(sum(of["1e-2"]["tpir"] for of in single) / 3)
+    assert means["raw cosine"]["1e-3"] is None
+    shown = _run(*arguments, "--lists", "3").stdout
+    assert "mean TPIR of 3 lists of the same people" in shown
+
+
+def test_what_mirrored_references_gain_stands_beside(case: Case, tmp_path: Path) -> None:
+    figures = _figures(["identification", *case(PEOPLE), *SMALL], tmp_path)
+    assert figures["mirrored"] == "references"
+    assert list(figures["references_as_they_are"]) == ["raw"]
+    assert figures["references_as_they_are"]["raw"].keys() == figures["raw"].keys()
+    for mirrored in ("none", "both"):
+        figures = _figures(["identification", *case(PEOPLE), *SMALL, "--mirrored", mirrored], tmp_path)
+        assert (figures["mirrored"], figures["references_as_they_are"]) == (mirrored, None)
 
 
 def test_a_list_that_is_too_long_is_refused_before_the_work(case: Case) -> None:
@@ -265,10 +297,36 @@ def test_a_cohort_of_another_model_is_refused_before_the_work(
 
 
 def test_a_cohort_of_other_templates_is_refused_before_the_work(case: Case, cohort: Path) -> None:
-    shown = _run("identification", *case(PEOPLE), *SMALL, "--cohort", str(cohort), "--mirrored")
+    shown = _run("identification", *case(PEOPLE), *SMALL, "--cohort", str(cohort), "--mirrored", "both")
     assert isinstance(shown.exception, Fatal)
-    assert "run this without --mirrored, or choose another cohort" in str(shown.exception)
+    assert "is no cohort of mirrored templates: leave out --mirrored both" in str(shown.exception)
     assert "templates of 34" not in shown.output
+
+
+def test_a_cohort_of_mirrored_templates_is_for_mirrored_shots_alone(case: Case, cohort: Path) -> None:
+    save(replace(load(cohort), mirrored=True), cohort)
+    arguments = ["identification", *case(PEOPLE), *SMALL, "--cohort", str(cohort)]
+    shown = _run(*arguments)
+    assert isinstance(shown.exception, Fatal)
+    assert "is a cohort of mirrored templates: say --mirrored both" in str(shown.exception)
+    assert _run(*arguments, "--mirrored", "both").exit_code == 0
+
+
+# --- fusing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_cohort", [False, True])
+def test_fusing_compares_rules(case: Case, cohort: Path, tmp_path: Path, with_cohort: bool) -> None:
+    options = ["--cohort", str(cohort)] if with_cohort else []
+    page = tmp_path / "fusing.html"
+    arguments = ["fusing", *case(PEOPLE), *options, "--html", str(page)]
+    figures = _figures(arguments, tmp_path)
+    assert figures["score"] == ("normalised" if with_cohort else "raw")
+    assert figures["shots"]["2"]["people"] == figures["references"]["2"]["people"] == 10
+    assert "3" not in figures["shots"], "nobody has four pictures"
+    assert figures["shots"]["2"]["rules"]["one"]["1e-4"]["times"] is None, "a handful of people"
+    assert "2 shots, 10 people" in _run(*arguments).stdout
+    Tags(page.read_text())
 
 
 # --- pages ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from overt.errors import Fatal
 from overt_detect.domain.geometry import Box, Face, Landmarks, Region
 from overt_detect.ports import Picture, Pixels, Template
 from overt_lab.evaluate.faces import Enroller, Ran, read_picture
+from overt_lab.evaluate.templates import Mirrored
 
 pytestmark = pytest.mark.unit
 
@@ -47,8 +48,10 @@ class Recorder:
         return np.array([aligned[0, 0, 0]], np.float32)
 
 
-def _enroller(engine: Recorder, *, levelled: bool = False) -> Enroller:
-    return Enroller(engine, Ran("recorder", "CPU", "f32", "open", "d"), length=1, levelled=levelled)
+def _shot(engine: Recorder, picture: Picture, *, levelled: bool = False) -> Template | None:
+    ran = Ran("recorder", "CPU", "f32", "open", "d")
+    made = Enroller(engine, ran, length=1, levelled=levelled, mirrored=Mirrored.NONE).made(picture)
+    return made and made.shot
 
 
 def test_a_mirrored_template_is_the_mean_of_both_at_unit_length() -> None:
@@ -66,13 +69,16 @@ def test_a_mirrored_template_is_the_mean_of_both_at_unit_length() -> None:
             halves = np.array([aligned[:, :56].mean(), aligned[:, 56:].mean()], np.float32)
             return np.asarray(halves / np.linalg.norm(halves), np.float32)
 
-    def template(*, mirrored: bool) -> Template | None:
+    as_it_is, mean = [3 / 10**0.5, 1 / 10**0.5], [0.5**0.5] * 2
+    shots = {Mirrored.NONE: as_it_is, Mirrored.REFERENCES: as_it_is, Mirrored.BOTH: mean}
+    references = {Mirrored.NONE: as_it_is, Mirrored.REFERENCES: mean, Mirrored.BOTH: mean}
+    for mirrored in Mirrored:
         ran = Ran("recorder", "CPU", "f32", "open", "d")
         engine = Halves([_face(110, 95)])
-        return Enroller(engine, ran, length=2, levelled=False, mirrored=mirrored).template(_picture(250, 200))
-
-    assert template(mirrored=False) == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
-    assert template(mirrored=True) == pytest.approx([0.5**0.5] * 2)
+        made = Enroller(engine, ran, length=2, levelled=False, mirrored=mirrored).made(_picture(250, 200))
+        assert made is not None
+        assert made.shot == pytest.approx(shots[mirrored])
+        assert made.reference == pytest.approx(references[mirrored])
 
 
 def _picture(width: int, height: int) -> Picture:
@@ -81,20 +87,20 @@ def _picture(width: int, height: int) -> Picture:
 
 def test_the_face_nearest_the_centre_is_taken_not_the_surest_or_largest() -> None:
     engine = Recorder([_face(30, 30, 0.99), _face(110, 95, 0.51), _face(200, 100, 0.95, side=180)])
-    assert _enroller(engine).template(_picture(250, 200)) == pytest.approx([110])
+    assert _shot(engine, _picture(250, 200)) == pytest.approx([110])
     assert engine.searched == [(250, 200, Region(0, 0, 250, 200), 1.0)]
     assert engine.levelled == 0
 
 
 def test_large_pictures_are_searched_smaller() -> None:
     engine = Recorder([_face(110, 95)])
-    _enroller(engine).template(_picture(1920, 1080))
+    _shot(engine, _picture(1920, 1080))
     assert engine.searched == [(1920, 1080, Region(0, 0, 1920, 1080), 0.5)]
 
 
 def test_landmarks_are_levelled_as_the_product_does() -> None:
     engine = Recorder([_face(110, 95)])
-    template = _enroller(engine, levelled=True).template(_picture(250, 200))
+    template = _shot(engine, _picture(250, 200), levelled=True)
     assert engine.levelled == 1
     assert template == pytest.approx([(110 + 1000) % 256])
 
@@ -102,12 +108,12 @@ def test_landmarks_are_levelled_as_the_product_does() -> None:
 def test_a_picture_without_a_face_is_searched_again_with_a_rim() -> None:
     """Its face is then measured in the picture with the rim, whose centre is the same."""
     engine = Recorder([], [_face(20, 20), _face(200, 120)])
-    assert _enroller(engine).template(_picture(200, 100)) == pytest.approx([200])
+    assert _shot(engine, _picture(200, 100)) == pytest.approx([200])
     assert [seen[:2] for seen in engine.searched] == [(200, 100), (400, 300)]
 
 
 def test_no_face_at_all_is_a_failure_to_enrol() -> None:
-    assert _enroller(Recorder([], [])).template(_picture(200, 100)) is None
+    assert _shot(Recorder([], []), _picture(200, 100)) is None
 
 
 def test_pictures_are_read_as_references_are(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from overt.scoring import Normalisation, Statistics, normalise
+from overt.scoring import SHORTLIST, Normalisation, Statistics, normalise
 from overt_lab.evaluate import scores
 from overt_lab.evaluate.metrics import operating_point, trade_off
 from overt_lab.evaluate.resampling import Side, by_person
-from overt_lab.evaluate.scores import NORMALISED, RAW, SHORTLIST, Scorer
+from overt_lab.evaluate.scores import NORMALISED, RAW, Scorer, Standing
 from overt_lab.evaluate.templates import Templates
 
 pytestmark = pytest.mark.unit
@@ -22,9 +22,13 @@ def _unit(random: np.random.Generator, count: int, length: int = 16) -> np.ndarr
 
 
 def _normalised(rows: np.ndarray, seed: int = 0) -> Scorer:
+    """References are other templates than shots, and stand otherwise to the cohort."""
     random = np.random.default_rng(seed)
-    statistics = Statistics(random.uniform(0.1, 0.5, len(rows)), random.uniform(0.05, 0.1, len(rows)))
-    return Scorer(NORMALISED, Templates(rows), statistics, Normalisation(2, 1, 1))
+    shots, references = (
+        Statistics(random.uniform(0.1, 0.5, len(rows)), random.uniform(0.05, 0.1, len(rows))) for _ in range(2)
+    )
+    turned = np.ascontiguousarray(rows[:, ::-1])
+    return Scorer(NORMALISED, Templates(rows, 0, turned), Standing(shots, references), Normalisation(2, 1, 1))
 
 
 # --- searching --------------------------------------------------------------------------------------------------
@@ -43,7 +47,7 @@ def test_the_best_entry_does_not_depend_on_the_parts(monkeypatch: pytest.MonkeyP
         assert (score[25], place[25]) == (pytest.approx(np.nan, nan_ok=True), -1)
         there = np.delete(np.arange(40), 25)
         assert np.array_equal(place[there], np.nanargmax(table[there], axis=1))
-        assert score[there] == pytest.approx(np.nanmax(table[there], axis=1))
+        assert score[there] == pytest.approx(np.nanmax(table[there], axis=1), abs=1e-5)
 
 
 def test_a_normalised_score_is_of_the_entries_with_the_best_cosines() -> None:
@@ -51,10 +55,10 @@ def test_a_normalised_score_is_of_the_entries_with_the_best_cosines() -> None:
     rows = _unit(np.random.default_rng(2), 300)
     entries, probes = np.arange(200), np.arange(200, 300)
     scorer = _normalised(rows)
-    assert scorer.statistics is not None
-    scorer.statistics.mean[0] = -50  # the best for everybody, if it is looked at
+    assert scorer.standing is not None
+    scorer.standing.references.mean[0] = -50  # the best for everybody, if it is looked at
     _, place = scorer.best(probes, entries)
-    cosines = rows[probes] @ rows[entries].T
+    cosines = rows[probes] @ rows[entries, ::-1].T
     rank = (cosines > np.take_along_axis(cosines, place[:, None], axis=1)).sum(axis=1)
     assert rank.max() < SHORTLIST
     assert (np.argmax(scorer.table(probes, entries), axis=1) == 0).all()
@@ -65,12 +69,26 @@ def test_pairs_and_tables_agree() -> None:
     rows = _unit(np.random.default_rng(3), 30)
     a, b = np.arange(10), np.arange(10, 20)
     for scorer in (Scorer(RAW, Templates(rows)), _normalised(rows)):
-        assert scorer.pairs(a, b) == pytest.approx(scorer.table(a, b).diagonal(), abs=1e-5)
+        assert scorer.pairs(a, b) == pytest.approx(scorer.table(b, a).diagonal(), abs=1e-5)
+
+
+def test_a_pair_is_of_a_reference_and_a_shot() -> None:
+    rows = _unit(np.random.default_rng(3), 30)
     scorer = _normalised(rows)
-    assert scorer.statistics is not None
+    reference, shot = np.array([4]), np.array([9])
+    assert scorer.standing is not None
     assert scorer.how is not None
-    mine = normalise(np.array([rows[0] @ rows[1]]), scorer.statistics[a[:1]], scorer.statistics[a[1:2]], scorer.how)
-    assert scorer.pairs(a[:1], a[1:2]) == pytest.approx(mine, abs=1e-5)
+    mine = normalise(
+        np.array([rows[4, ::-1] @ rows[9]]),
+        scorer.standing.shots[shot],
+        scorer.standing.references[reference],
+        scorer.how,
+    )
+    assert scorer.pairs(reference, shot) == pytest.approx(mine, abs=1e-5)
+    plain = scorer.templates.unmirrored()
+    assert plain is not None
+    assert Scorer(RAW, plain).pairs(reference, shot) == pytest.approx(rows[4] @ rows[9], abs=1e-5)
+    assert plain.unmirrored() is None
 
 
 # --- curves and intervals ---------------------------------------------------------------------------------------

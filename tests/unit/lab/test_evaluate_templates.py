@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from overt_lab.evaluate.templates import Picture, Template, Templates, enrol, in_order
+from overt_lab.evaluate.templates import Made, Picture, Templates, enrol, in_order
 
 pytestmark = pytest.mark.unit
 
@@ -80,9 +80,10 @@ class Numbered:
     def __init__(self, sign: int) -> None:
         self._sign = sign
 
-    def template(self, picture: Picture) -> Template | None:
+    def made(self, picture: Picture) -> Made | None:
         number = int(picture[0, 0, 0])
-        return np.array([np.cos(number), self._sign * np.sin(number)], np.float32) if number else None
+        template = np.array([np.cos(number), self._sign * np.sin(number)], np.float32)
+        return Made(template, template * self._sign) if number else None
 
 
 def _read(path: Path) -> Picture | None:
@@ -96,6 +97,8 @@ def test_each_enroller_sees_each_picture() -> None:
     assert one.undecodable == other.undecodable == 1
     assert one.rows.dtype == np.float32
     assert np.allclose(one.rows[3], [np.cos(2), np.sin(2)])
+    assert one.as_references is None, "no different from shots"
+    assert np.array_equal(other.references, -other.rows, equal_nan=True)
     assert np.allclose(one.cosines_to(other), [np.cos(2), np.cos(4)]), "of those that have both"
 
 

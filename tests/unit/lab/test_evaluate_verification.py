@@ -17,7 +17,7 @@ from overt_lab.evaluate import measuring
 from overt_lab.evaluate.cli import evaluate
 from overt_lab.evaluate.faces import EngineChoice, Ran
 from overt_lab.evaluate.metrics import named
-from overt_lab.evaluate.templates import Picture, Template
+from overt_lab.evaluate.templates import Made, Mirrored, Picture
 
 pytestmark = pytest.mark.unit
 
@@ -30,15 +30,16 @@ class Greys:
 
     length = 2
 
-    def __init__(self, choice: EngineChoice, levelled: bool, mirrored: bool, workers: int) -> None:
+    def __init__(self, choice: EngineChoice, levelled: bool, mirrored: Mirrored, workers: int) -> None:
         precision = "bf16" if choice.precision == "auto" else choice.precision
         self._stretch = {"bf16": 1.0, "f32": 1.5}[precision]
         self.ran = Ran("greys", "CPU", precision, choice.pack, "d1")
 
-    def template(self, picture: Picture) -> Template | None:
+    def made(self, picture: Picture) -> Made | None:
         grey = int(picture[0, 0, 0])
         angle = math.radians(grey * self._stretch)
-        return None if grey == BLANK else np.array([math.cos(angle), math.sin(angle)], np.float32)
+        template = np.array([math.cos(angle), math.sin(angle)], np.float32)
+        return None if grey == BLANK else Made(template, template)
 
 
 @pytest.fixture(autouse=True)

@@ -121,6 +121,39 @@ def test_refused_rows_keep_their_own_numbers_over_batches(desk: Desk, monkeypatc
     assert str(desk.refused_file) in done.output
 
 
+def test_who_looks_alike_is_told_and_written_down(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "BATCH_IMAGES", 1)
+    desk.write("a.jpg", "=b.jpg")
+    alike = {"row": 2, "image": "row-2", "subject_ref": "?", "other_subject_ref": "-c", "other_entry_id": "e1"}
+    done = desk.run(
+        {"size": 1, "refused": [], "near_duplicates": []},
+        {"size": 2, "refused": [], "near_duplicates": [{**alike, "cosine": 0.7134}]},
+    )
+    assert done.exit_code == 0, "they went in"
+    table = desk.folder / "list.near_duplicates.csv"
+    assert f"1 entry may be the same person as another one, see {table}:" in done.output
+    assert "row 3, =b and -c: cosine 0.71" in done.output
+    assert "all 2 rows went in" in done.output
+    with table.open(newline="") as file:
+        assert list(csv.DictReader(file)) == [
+            {
+                "row": "3",
+                "image": "'=b.jpg",
+                "subject_ref": "'=b",
+                "other_subject_ref": "'-c",
+                "other_entry_id": "e1",
+                "cosine": "0.7134",
+            }
+        ]
+    elsewhere = desk.folder / "alike.csv"
+    desk.write("a.jpg")
+    answer = {"size": 2, "refused": [], "near_duplicates": []}
+    assert desk.run(answer, more=("--near-duplicates", str(elsewhere))).exit_code == 0
+    assert not elsewhere.exists(), "nothing to tell"
+    desk.run(answer)
+    assert len(table.read_text().splitlines()) == 1, "what an earlier import left there is no longer so"
+
+
 def test_a_message_about_another_row_names_it_by_its_own_number(desk: Desk) -> None:
     desk.write("none-1.jpg", "b.jpg", "c.jpg", subjects="the-same")
     message = "row 2 gives the same subject_ref another category"

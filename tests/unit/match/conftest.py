@@ -20,9 +20,11 @@ from overt.testing.bus import MemoryBus
 from overt.testing.index import NumpyIndexes
 from overt.testing.stores import MemoryObjectStore
 from overt_match.adapters.sealed_snapshot import SealedSnapshot, _open
+from overt_match.calibrate_list import CalibrateList
 from overt_match.destroy_list import DestroyList
 from overt_match.domain import Head
 from overt_match.erasure import Erasure
+from overt_match.forecast_list import ForecastList
 from overt_match.handlers import SearchHandler, Watchlists
 from overt_match.import_entries import ImportEntries
 from overt_match.in_force import ListsInForce
@@ -53,6 +55,8 @@ class Replica:
             remove_entry=RemoveEntry(snapshot=self.snapshot, lists=self.lists, erasure=self.erasure),
             seal_list=SealList(snapshot=self.snapshot, lists=self.lists),
             destroy_list=DestroyList(snapshot=self.snapshot, erasure=self.erasure),
+            calibrate_list=CalibrateList(snapshot=self.snapshot, keys=keys, erasure=self.erasure),
+            forecast_list=ForecastList(snapshot=self.snapshot, lists=self.lists),
             snapshot=self.snapshot,
             lists=self.lists,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -9,19 +11,10 @@ import numpy as np
 import pytest
 from overt.errors import Rejected
 from overt.reasons import Reason
-from overt_match.domain import (
-    MAX_ENTRIES,
-    MAX_JPEG_BYTES,
-    Batch,
-    Deployment,
-    Entry,
-    State,
-    check_batch,
-    joined,
-    list_digest,
-    part_generation,
-    part_name,
-)
+from overt.scoring import Statistics
+from overt_match.checking import MAX_ENTRIES, MAX_JPEG_BYTES, check_batch
+from overt_match.digest import list_digest
+from overt_match.domain import Batch, Deployment, Entry, State, joined, part_generation, part_name
 from overt_match.wire import imported
 from support.watchlists import AT, MODEL, people, unit
 
@@ -95,9 +88,9 @@ def test_no_list_is_larger_than_its_store_and_our_memory(monkeypatch: pytest.Mon
     given, listed = batch(), batch(5).entries[3:]
     references = [r for e in (*given.entries, *listed) for r in e.references]
     size = sum(len(r.jpeg) for r in references) + len(references) * given.templates[0].nbytes
-    monkeypatch.setattr("overt_match.domain.MAX_LIST_BYTES", size)
+    monkeypatch.setattr("overt_match.checking.MAX_LIST_BYTES", size)
     check(given, listed=listed)
-    monkeypatch.setattr("overt_match.domain.MAX_LIST_BYTES", size - 1)
+    monkeypatch.setattr("overt_match.checking.MAX_LIST_BYTES", size - 1)
     with pytest.raises(Rejected, match="fewer or smaller pictures") as refused:
         check(given, listed=listed)
     assert refused.value.reason is Reason.TOO_MANY_ENTRIES
@@ -154,6 +147,46 @@ def test_the_digest_covers_everything_but_the_order() -> None:
     assert digest not in others
 
 
+def test_without_a_calibration_the_digest_is_what_it_was() -> None:
+    entries = batch(1).entries
+    digest = list_digest("market", MODEL, entries)
+    (one,) = entries
+    (reference,) = one.references
+    lines = (
+        {"deployment": "market", "model_digest": MODEL},
+        {
+            "entry_id": one.entry_id,
+            "subject_ref": "REF-00000",
+            "category": "wanted_by_court",
+            "legal_basis": "warrant 4711",
+            "image_source": "custody record",
+            "reason": "did not appear",
+            "expires_at": "2040-01-01T00:00:00+00:00",
+            "under_18": False,
+            "references": [[reference.template_sha256.hex(), hashlib.sha256(reference.jpeg).hexdigest()]],
+        },
+    )
+    text = "".join(json.dumps(line, sort_keys=True, separators=(",", ":")) + "\n" for line in lines)
+    assert digest == list_digest("market", MODEL, entries, "") == hashlib.sha256(text.encode()).hexdigest()
+    assert len({digest, *(list_digest("market", MODEL, entries, c * 64) for c in "ab")}) == 3
+
+
+def test_statistics_go_with_their_rows() -> None:
+    given = batch(4)
+    known = replace(given, statistics=Statistics(np.arange(4.0), np.arange(4.0) + 1))
+    rest = known.without({given.entries[1].entry_id})
+    assert rest.statistics is not None
+    assert rest.statistics.mean.tolist() == [0, 2, 3]
+    both = joined([rest, known])
+    assert both.statistics is not None
+    assert both.statistics.deviation.tolist() == [1, 3, 4, 1, 2, 3, 4]
+    assert joined([given]).statistics is None
+    with pytest.raises(Rejected, match="some templates only"):
+        joined([known, batch(2, seed=3)])
+    with pytest.raises(ValueError, match="or of none"):
+        replace(given, statistics=Statistics(np.arange(3.0), np.arange(3.0)))
+
+
 def test_a_parts_name_tells_its_generation() -> None:
     assert part_generation(part_name(12, "ab-cd")) == 12
     assert part_generation("something else") == 0
@@ -195,3 +228,21 @@ def test_a_window_that_is_not_known_is_not_open(known: dict[str, datetime]) -> N
 def test_never_without_a_threshold(threshold: float) -> None:
     with pytest.raises(Rejected, match="threshold"):
         Deployment("market", State.ACTIVE, threshold, b"").checked_searchable(AT)
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": float("nan")}, {"under_18_threshold": float("inf")}])
+def test_normalised_thresholds_are_numbers(wrong: dict[str, float]) -> None:
+    made = Deployment(
+        "market",
+        State.ACTIVE,
+        -0.2,
+        b"",
+        AT,
+        AT + timedelta(hours=1),
+        calibration_digest="a" * 64,
+        under_18_threshold=-0.1,
+    )
+    made.checked_searchable(AT)
+    with pytest.raises(Rejected, match="threshold") as refused:
+        replace(made, **wrong).checked_searchable(AT)
+    assert refused.value.reason is Reason.WRONG_STATE

@@ -7,6 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from overt.api.alerts.v1.alerts_pb2 import EntryCard
 from overt.api.control.v1 import control_pb2 as control
@@ -14,6 +15,7 @@ from overt.api.match.v1 import match_pb2 as pb
 from overt.crypto import sealing
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
+from overt.scoring import UNDER_18_ABOVE
 from overt.subjects import LISTS
 from support.waiting import until
 from support.watchlists import DEPLOYMENT, MODEL, entry, like, people, unit
@@ -287,3 +289,27 @@ async def test_a_list_is_loaded_when_the_keys_are_back(world: World) -> None:
     assert (await late.search(templates[0])).refused == Reason.LIST_NOT_READY
     world.keys.away = False
     assert (await late.answers(templates[0], when=lambda r: not r.refused)).decision == PENDING
+
+
+async def test_entries_under_18_need_more_without_a_calibration_too(world: World) -> None:
+    replica = await world.replica()
+    (young,) = await world.active(replica, unit(1, 3), under_18=True)
+    (listed,) = unit(1, 3)
+    shots = [like(listed, 0.8, seed=i) for i in range(3)]
+    assert (await replica.search(*shots[:2])).decision == pb.SearchReply.DECISION_PENDING
+    answer = await replica.search(*shots)
+    assert (answer.decision, answer.entry_id) == (pb.SearchReply.DECISION_AGREED, young)
+    just_above = answer.threshold - UNDER_18_ABOVE / 2
+    below = [like(listed, just_above, seed=i) for i in range(3)]
+    assert (await replica.search(*below)).decision == pb.SearchReply.DECISION_NO_MATCH
+
+
+async def test_who_is_about_as_like_is_shown_without_a_calibration_too(world: World) -> None:
+    replica = await world.replica()
+    one = unit(1, 3)[0]
+    twin = like(one, 0.99)
+    await world.active(replica, np.stack([one, twin]))
+    answer = await replica.search(like(one, 0.8, seed=1), like(one, 0.8, seed=2))
+    assert answer.decision == pb.SearchReply.DECISION_AGREED
+    assert answer.ambiguous
+    assert answer.sealed_rival_card

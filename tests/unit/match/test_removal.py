@@ -78,7 +78,7 @@ async def test_the_last_entry_can_go(world: World) -> None:
 async def test_it_is_out_of_force_while_alerts_is_away_and_erased_when_it_is_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
+    monkeypatch.setattr("overt_match.erasure.WAITS_FOR_ERASURE", 0.05)
     replica = await world.replica()
     templates = unit(5, 1)
     ids = await world.active(replica, templates)
@@ -98,7 +98,7 @@ async def test_it_is_out_of_force_while_alerts_is_away_and_erased_when_it_is_bac
 
 
 async def test_it_is_removed_even_where_the_list_cannot_be_loaded(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
+    monkeypatch.setattr("overt_match.erasure.WAITS_FOR_ERASURE", 0.05)
     replica = await world.replica()
     templates = unit(5, 1)
     ids = await world.active(replica, templates)
@@ -270,7 +270,7 @@ async def test_who_asked_before_a_failure_is_told_with_who_asked_after(world: Wo
 
 async def test_an_erasure_that_the_end_has_overtaken_is_done(world: World, monkeypatch: Any) -> None:
     """alerts has destroyed every secret: nothing is left to wait for, and a stop does not wait either."""
-    monkeypatch.setattr("overt_match.remove_entry.WAITS_FOR_ERASURE", 0.05)
+    monkeypatch.setattr("overt_match.erasure.WAITS_FOR_ERASURE", 0.05)
     monkeypatch.setattr("overt_match.erasure._RETRY_FIRST", 0.01)
     replica = await world.replica()
     ids = await world.active(replica, unit(3, 1))

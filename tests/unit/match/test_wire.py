@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,7 +13,9 @@ from overt.errors import Rejected
 from overt.ids import new_entry_id
 from overt.reasons import Reason
 from overt_match import wire
+from overt_match.calibration import opened
 from overt_match.domain import Head, State
+from support.cohorts import cohort
 from support.watchlists import entry, people, search, unit
 
 pytestmark = pytest.mark.unit
@@ -31,6 +34,40 @@ def test_a_head_survives_the_way_through_the_bucket() -> None:
     head = Head(7, True, "model", 3, ("g2-a", "g2-b"), "digest", 2, (new_entry_id(), new_entry_id()), 1)
     assert wire.head_from(wire.head_to(head).SerializeToString()) == head
     assert head.to_erase == {head.removed[1]}
+
+
+def test_statistics_survive_the_way_through_a_part() -> None:
+    first, second = unit(2, seed=1)
+    batch = wire.imported([entry(1, [first, second]), entry(2, [first])])
+    batch = replace(batch, statistics=cohort().statistics(batch.templates))
+    again = wire.batch_from(wire.entries_of(batch))
+    assert again.statistics is not None
+    assert batch.statistics is not None
+    np.testing.assert_array_equal(again.statistics.mean, batch.statistics.mean)
+    np.testing.assert_array_equal(again.statistics.deviation, batch.statistics.deviation)
+    stored = list(wire.entries_of(batch))
+    for spoilt in ("mean", "deviation"):
+        bad = [pb.Entry.FromString(e.SerializeToString()) for e in stored]
+        setattr(bad[0].references[0].statistics, spoilt, float("nan"))
+        with pytest.raises(Rejected, match="statistics"):
+            wire.batch_from(bad)
+    stored[1].references[0].ClearField("statistics")
+    with pytest.raises(Rejected, match="statistics"):
+        wire.batch_from(stored)
+
+
+def test_a_head_with_a_calibration_survives_the_way() -> None:
+    _, calibration = opened(cohort().to_bytes())
+    head = Head(3, calibration=calibration, calibration_part="g1-c", cohort_to_erase=True)
+    message = wire.head_to(head)
+    assert wire.head_from(message.SerializeToString()) == head
+    for spoilt in ({"best": 1}, {"a": 7.0}, {"digest": ""}):
+        bad = pb.ListHead.FromString(message.SerializeToString())
+        for name, value in spoilt.items():
+            setattr(bad.calibration, name, value)
+        with pytest.raises(Rejected) as refused:
+            wire.head_from(bad.SerializeToString())
+        assert refused.value.reason is Reason.BAD_MESSAGE
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from overt.errors import Rejected, Retryable
 from overt.reasons import Reason
@@ -17,7 +17,7 @@ from overt.telemetry import Metric, SpanName, gauge, get_logger, observe, span
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from overt_gateway.domain import Deployment
+from overt_gateway.domain import Deployment, State
 from overt_gateway.ports import AlertEvent, Alerts
 from overt_gateway.schemas.v1.alerts import AlertEventOut
 
@@ -37,6 +37,10 @@ class _End:
 
     reason: Reason
     detail: str
+
+
+Current: TypeAlias = Callable[[], Awaitable[Deployment]]
+"""A deployment as it is now."""
 
 
 class _Over(Exception):
@@ -60,12 +64,13 @@ class AlertFeeds:
     def listeners(self) -> int:
         return self._listeners
 
-    def open(self, deployment: Deployment, *, until: datetime) -> Response:
-        """The answer to a request; it lasts until `until`, when the token expires. Retryable if there are too
-        many listeners or the gateway is stopping."""
+    def open(self, deployment: Deployment, *, until: datetime, current: Current) -> Response:
+        """The answer to a request; it lasts until `until`, when the token expires. `current`: asked before an alert is
+        delivered, if `deployment` is still a draft. Retryable if there are too many listeners or the gateway is
+        stopping."""
         if self._listeners >= MOST_LISTENERS or self.stopping.is_set():
             raise Retryable("no more listeners are taken at the moment")
-        return _Stream(self, deployment, until)
+        return _Stream(self, deployment, until, current)
 
     def stop(self) -> None:
         """Tells every listener to come back later, and lets nobody in."""
@@ -85,12 +90,13 @@ class AlertFeeds:
 class _Stream(Response):
     media_type = "text/event-stream"
 
-    def __init__(self, feeds: AlertFeeds, deployment: Deployment, until: datetime) -> None:
+    def __init__(self, feeds: AlertFeeds, deployment: Deployment, until: datetime, current: Current) -> None:
         self.status_code = 200
         self.background = None
         self._feeds = feeds
         self._deployment = deployment
         self._until = until
+        self._current = current
         self._queue: asyncio.Queue[AlertEvent | _End] = asyncio.Queue(QUEUE)
         self._number = 0
         self.init_headers({"X-Accel-Buffering": "no"})
@@ -165,6 +171,7 @@ class _Stream(Response):
 
     async def _deliver(self, send: Send, event: AlertEvent, *, fresh: bool) -> None:
         alert = event.alert
+        await self._catch_up()
         with span(
             SpanName.GATEWAY_DELIVER,
             links=[alert.traceparent] if alert.traceparent else [],
@@ -172,10 +179,16 @@ class _Stream(Response):
             alert=alert.alert_id,
             kind=event.kind,
         ):
-            await self._send_event(send, "alert", AlertEventOut.of(event).model_dump_json())
+            await self._send_event(send, "alert", AlertEventOut.of(event, self._deployment).model_dump_json())
         if fresh and event.kind == "raised":
             after = self._feeds.clock.now() - alert.first_captured_at
             observe(Metric.ALERT_DELIVERED_AFTER, after / timedelta(milliseconds=1))
+
+    async def _catch_up(self) -> None:
+        """What an alert is told with was settled when its deployment started, which may be after this stream did."""
+        if self._deployment.state is State.DRAFT:
+            with contextlib.suppress(Retryable):
+                self._deployment = await self._current()
 
     async def _send_event(self, send: Send, name: str, data: str) -> None:
         self._number += 1

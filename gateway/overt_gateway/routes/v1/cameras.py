@@ -12,7 +12,7 @@ from overt_gateway.auth import Tokens
 from overt_gateway.control import Control
 from overt_gateway.ports import Cameras
 from overt_gateway.routes.v1.preconditions import Expected, tag
-from overt_gateway.schemas.v1.deployments import (
+from overt_gateway.schemas.v1.cameras import (
     CameraIn,
     CameraOut,
     CamerasOut,
@@ -34,7 +34,7 @@ def register(app: FastAPI, *, control: Control, cameras: Cameras, tokens: Tokens
         return CamerasOut(
             deployment=deployment,
             authority=known.authority,
-            uncalibrated=True,
+            uncalibrated=known.uncalibrated,
             cameras=[
                 CameraStateOut.seen(camera, cameras.state_of(known, camera.camera_id)) for camera in known.cameras
             ],

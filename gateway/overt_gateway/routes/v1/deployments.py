@@ -11,7 +11,7 @@ from overt.reasons import Reason
 from overt_gateway.auth import claims_of
 from overt_gateway.control import Control
 from overt_gateway.routes.v1.preconditions import Expected, tag
-from overt_gateway.schemas.v1.deployments import DeploymentIn, DeploymentOut, DeploymentsOut
+from overt_gateway.schemas.v1.deployments import AimIn, DeploymentIn, DeploymentOut, DeploymentsOut
 from overt_gateway.schemas.v1.problems import errors
 
 _TAGS: list[str | Enum] = ["deployments"]
@@ -50,9 +50,19 @@ def register(app: FastAPI, *, control: Control) -> None:
         tag(response, stored)
         return DeploymentOut.of(stored.deployment)
 
+    @app.patch("/v1/deployments/{deployment}", tags=_TAGS, responses=errors(401, 403, 404, 409, 412))
+    async def change_aim(deployment: str, asked: AimIn, expected: Expected, response: Response) -> DeploymentOut:
+        """Gives a draft another target, or another raw threshold. While a calibration is in force: a target."""
+        stored = await control.aim(deployment, asked.to_domain(), expected=expected)
+        tag(response, stored)
+        return DeploymentOut.of(stored.deployment)
+
     @app.post("/v1/deployments/{deployment}/start", tags=_TAGS, responses=errors(401, 403, 404, 409, 412))
     async def start_deployment(deployment: str, expected: Expected, response: Response) -> DeploymentOut:
-        """Seals the list and opens the cameras. Inside the window only, with a list and a camera."""
+        """Seals the list and opens the cameras. Inside the window only, with a list and a camera.
+
+        With a calibration the target becomes a threshold here, for the list as long as it is.
+        """
         stored = await control.start(deployment, expected=expected)
         tag(response, stored)
         return DeploymentOut.of(stored.deployment)

@@ -29,6 +29,6 @@ def register(app: FastAPI, *, control: Control, ledgers: Ledgers) -> None:
         return {
             "deployment": deployment,
             "authority": known.authority,
-            "uncalibrated": True,
+            "uncalibrated": known.uncalibrated,
             **await ledgers.read(deployment),
         }

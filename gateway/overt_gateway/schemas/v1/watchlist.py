@@ -7,7 +7,7 @@ from datetime import datetime
 from overt.categories import Category
 from pydantic import BaseModel, ConfigDict, Field
 
-from overt_gateway.list_import import ImportResult
+from overt_gateway.import_result import ImportResult
 from overt_gateway.ports import EntrySummary, ListView
 
 
@@ -71,6 +71,17 @@ class RefusalOut(BaseModel):
     message: str
 
 
+class NearDuplicateOut(BaseModel):
+    """The entry of this row went in, and may be the same person as another entry."""
+
+    row: int = Field(description="its first, as a spreadsheet shows it")
+    image: str
+    subject_ref: str
+    other_entry_id: str
+    other_subject_ref: str
+    cosine: float = Field(description="of their most alike reference pictures, raw")
+
+
 class ImportOut(BaseModel):
     """`rows` is always `pictures` plus the number of `refused`."""
 
@@ -92,6 +103,16 @@ class ImportOut(BaseModel):
                             "message": "two faces or more are in the picture",
                         }
                     ],
+                    "near_duplicates": [
+                        {
+                            "row": 311,
+                            "image": "310.jpg",
+                            "subject_ref": "case-1907",
+                            "other_entry_id": "8f14e45f-ceea-467f-a83c-0a6f1c7b2d10",
+                            "other_subject_ref": "case-0412",
+                            "cosine": 0.7134,
+                        }
+                    ],
                 }
             ]
         }
@@ -103,6 +124,9 @@ class ImportOut(BaseModel):
     size: int = Field(description="entries on the list now")
     revision: int
     refused: list[RefusalOut]
+    near_duplicates: list[NearDuplicateOut] = Field(
+        description="entries that went in and look like another one on the list: at most one each, the most alike"
+    )
 
     @classmethod
     def of(cls, result: ImportResult) -> ImportOut:
@@ -121,6 +145,17 @@ class ImportOut(BaseModel):
                     message=refusal.message,
                 )
                 for refusal in result.refused
+            ],
+            near_duplicates=[
+                NearDuplicateOut(
+                    row=alike.row,
+                    image=alike.image,
+                    subject_ref=alike.subject_ref,
+                    other_entry_id=alike.other_entry_id,
+                    other_subject_ref=alike.other_subject_ref,
+                    cosine=round(alike.cosine, 4),
+                )
+                for alike in result.near_duplicates
             ],
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overt.scoring import Interval
+from overt.scoring import SHORTLIST, Interval
 
 from overt_lab.evaluate.drawing import PROBES_EACH
 from overt_lab.evaluate.identification import Identified, Searched
@@ -12,8 +12,8 @@ from overt_lab.evaluate.page.plots import WIDTH, distributions
 from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.page.svg import Sheet
 from overt_lab.evaluate.page.trade_off import trade_off
+from overt_lab.evaluate.report_identification import as_they_are
 from overt_lab.evaluate.resampling import RESAMPLES
-from overt_lab.evaluate.scores import SHORTLIST
 from overt_lab.evaluate.wording import KINDS, NOTHING, one_in, share, too_few
 from overt_lab.wording import counted
 
@@ -34,6 +34,7 @@ def page(found: Identified, seed: int, setting: Setting) -> str:
             section(
                 "The figures",
                 *(_table(one) for one in found.searched),
+                *(paragraph(line, "note") for line in as_they_are(found)),
                 paragraph(
                     f"Intervals are at 95 % and hold for other people like these: people on both sides were drawn anew "
                     f"{RESAMPLES:,} times, and the threshold found anew each time; where Clopper and Pearson's "

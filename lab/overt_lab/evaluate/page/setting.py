@@ -9,7 +9,14 @@ from overt_lab.evaluate.page.document import facts, paragraph, section
 from overt_lab.evaluate.page.plots import FIRST, SECOND
 from overt_lab.evaluate.page.svg import Style
 from overt_lab.evaluate.scores import Against
+from overt_lab.evaluate.templates import Mirrored
 from overt_lab.evaluate.wording import KINDS, of_score, warnings
+
+_TEMPLATES = {
+    Mirrored.NONE: "of faces as they are",
+    Mirrored.REFERENCES: "references: means of the face's and of its mirror image's; shots: of faces as they are",
+    Mirrored.BOTH: "means of the face's and of its mirror image's, of shots too",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,7 @@ class Setting:
     engine: str
     pack: str
     levelled: bool
-    mirrored: bool
+    mirrored: Mirrored
     against: Against | None
     inputs: dict[str, str]
     seconds: float
@@ -37,7 +44,7 @@ class Setting:
             ("Model", self.pack),
             ("Engine and precision", self.engine),
             ("Landmarks", "follow the tilt of the head" if self.levelled else "as the detector gives them"),
-            ("Template", "mean of the face's and of its mirror image's" if self.mirrored else "of the face as it is"),
+            ("Templates", _TEMPLATES[self.mirrored]),
             ("Machine", f"{self.cores} cores; {self.seconds:.0f} s for the templates"),
             ("Commit", self.commit or "not known"),
         ]

@@ -10,6 +10,7 @@ from overt_lab.evaluate.page.plots import WIDTH, distributions
 from overt_lab.evaluate.page.setting import Setting
 from overt_lab.evaluate.page.svg import Sheet
 from overt_lab.evaluate.page.trade_off import trade_off
+from overt_lab.evaluate.report import as_they_are
 from overt_lab.evaluate.verification import Rates, Verified
 from overt_lab.evaluate.wording import KINDS, NOTHING, one_in, share, too_few
 
@@ -30,6 +31,7 @@ def page(found: Verified, same: Mated, setting: Setting) -> str:
             section(
                 "The figures",
                 *(_table(rates) for rates in found.rates),
+                *(paragraph(line, "note") for line in as_they_are(found)),
                 paragraph(
                     "Intervals are Clopper and Pearson's at 95 %, at the threshold as it was found. A rate for which "
                     "fewer than five errors are expected is not stated.",

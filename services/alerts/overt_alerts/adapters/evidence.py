@@ -21,7 +21,7 @@ from overt.reasons import Reason
 from overt.subjects import EVIDENCE, MAX_MESSAGE_BYTES
 from overt.wire import from_timestamp
 
-from overt_alerts.domain import Box, Card, EvidenceId, Finding, Part
+from overt_alerts.domain import Box, Card, EvidenceId, Finding, Part, Rival
 
 M = TypeVar("M", bound=Message)
 
@@ -50,9 +50,10 @@ def opened(subject: str, data: bytes, private_key: bytes) -> Finding:
     if outer.alert_id != alert_id:
         raise _bad("the alert id does not follow from the evidence")
     _check_sizes(inner)
-    card = _parsed(pb.EntryCard(), sealing.unseal(private_key, inner.sealed_entry_card), "an entry card")
+    card = _card(inner.sealed_entry_card, private_key)
     if card.entry_id != inner.entry_id:
         raise _bad("the card is of another entry than the evidence")
+    rival = _rival(inner, private_key)
     first, last = from_timestamp(inner.first_captured_at), from_timestamp(inner.last_captured_at)
     if last < first:
         raise _bad("the last shot was captured before the first")
@@ -63,7 +64,14 @@ def opened(subject: str, data: bytes, private_key: bytes) -> Finding:
         alert_id=alert_id,
         deployment=inner.deployment,
         camera=inner.camera,
-        card=_card(card),
+        card=Card(
+            entry_id=card.entry_id,
+            subject_ref=card.subject_ref,
+            category=card.category,
+            legal_basis=card.legal_basis,
+            reason=card.reason,
+            under_18=card.under_18,
+        ),
         score=_number(inner.score),
         threshold=_number(inner.threshold),
         uncalibrated=inner.uncalibrated,
@@ -73,7 +81,9 @@ def opened(subject: str, data: bytes, private_key: bytes) -> Finding:
             Part.PROBE: inner.probe_jpeg,
             Part.REFERENCE: card.reference_jpeg,
             Part.SCENE: inner.scene_jpeg,
-        },
+        }
+        | ({Part.RIVAL_REFERENCE: rival.reference_jpeg} if rival else {}),
+        rival=Rival(rival.entry_id, rival.subject_ref, rival.category, rival.under_18) if rival else None,
     )
 
 
@@ -99,22 +109,27 @@ def _check_sizes(inner: pb.Evidence) -> None:
         raise _bad("evidence without its pictures")
     if len(inner.probe_jpeg) + len(inner.scene_jpeg) > MAX_PICTURES_BYTES:
         raise Rejected(Reason.MESSAGE_TOO_LARGE, f"probe and scene have at most {MAX_PICTURES_BYTES} bytes together")
-    if len(inner.sealed_entry_card) > MAX_CARD_BYTES:
+    if max(len(inner.sealed_entry_card), len(inner.sealed_rival_card)) > MAX_CARD_BYTES:
         raise Rejected(Reason.MESSAGE_TOO_LARGE, f"an entry card has at most {MAX_CARD_BYTES} bytes")
 
 
-def _card(card: pb.EntryCard) -> Card:
+def _card(sealed: bytes, private_key: bytes) -> pb.EntryCard:
+    card = _parsed(pb.EntryCard(), sealing.unseal(private_key, sealed), "an entry card")
     texts = (card.subject_ref, card.category, card.legal_basis, card.reason)
     if any(len(text) > MAX_TEXT for text in texts):
         raise _bad(f"a text of an entry card is longer than {MAX_TEXT} characters")
-    return Card(
-        entry_id=card.entry_id,
-        subject_ref=card.subject_ref,
-        category=card.category,
-        legal_basis=card.legal_basis,
-        reason=card.reason,
-        under_18=card.under_18,
-    )
+    return card
+
+
+def _rival(inner: pb.Evidence, private_key: bytes) -> pb.EntryCard | None:
+    if inner.ambiguous != bool(inner.sealed_rival_card):
+        raise _bad("ambiguous evidence comes with the card of another entry, and no other evidence does")
+    if not inner.ambiguous:
+        return None
+    card = _card(inner.sealed_rival_card, private_key)
+    if not card.entry_id or card.entry_id == inner.entry_id:
+        raise _bad("the other entry of ambiguous evidence is none, or the same one")
+    return card
 
 
 def _box(box: types_pb2.Box) -> Box:

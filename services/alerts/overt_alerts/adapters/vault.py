@@ -69,7 +69,7 @@ class Vault:
         key, fresh = await self._custody.alert_key_made(alert.deployment, alert.alert_id)
         if not fresh:
             await self.erase(alert.deployment, alert.alert_id)
-        for part in Part:
+        for part in alert.parts:
             await self._put(key, alert, _subject(alert.deployment, alert.alert_id, part), pictures[part])
         held = Held(alert, revision=1)
         await self._put(key, alert, _record(held), record_message(alert).SerializeToString())

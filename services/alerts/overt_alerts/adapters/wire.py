@@ -23,6 +23,7 @@ from overt_alerts.domain import (
     Change,
     EvidenceId,
     Part,
+    Rival,
     Sighting,
     Tombstone,
     retention,
@@ -37,6 +38,7 @@ _PARTS: dict[int, Part] = {
     pb.GetEvidenceRequest.PART_PROBE: Part.PROBE,
     pb.GetEvidenceRequest.PART_REFERENCE: Part.REFERENCE,
     pb.GetEvidenceRequest.PART_SCENE: Part.SCENE,
+    pb.GetEvidenceRequest.PART_RIVAL_REFERENCE: Part.RIVAL_REFERENCE,
 }
 
 
@@ -81,7 +83,7 @@ def wanted(key: str, value: bytes) -> Wanted:
 def part_of(part: int) -> Part:
     """Rejected(BAD_FIELD) for none or an unknown one."""
     if part not in _PARTS:
-        raise Rejected(Reason.BAD_FIELD, "part: one of PART_PROBE, PART_REFERENCE, PART_SCENE")
+        raise Rejected(Reason.BAD_FIELD, "part: one of PART_PROBE, PART_REFERENCE, PART_SCENE, PART_RIVAL_REFERENCE")
     return _PARTS[part]
 
 
@@ -125,6 +127,7 @@ def record_message(alert: Alert) -> pb.Alert:
         ],
         scene_face=types_pb2.Box(x=face.x, y=face.y, width=face.width, height=face.height),
         traceparent=alert.traceparent,
+        rival=_rival_message(alert.rival) if alert.rival else None,
     )
 
 
@@ -158,7 +161,18 @@ def record_from(data: bytes) -> Alert:
         ),
         scene_face=Box(face.x, face.y, face.width, face.height),
         traceparent=message.traceparent,
+        rival=_rival(message.rival) if message.HasField("rival") else None,
     )
+
+
+def _rival_message(rival: Rival) -> pb.Rival:
+    return pb.Rival(
+        entry_id=rival.entry_id, subject_ref=rival.subject_ref, category=rival.category, under_18=rival.under_18
+    )
+
+
+def _rival(message: pb.Rival) -> Rival:
+    return Rival(message.entry_id, message.subject_ref, message.category, message.under_18)
 
 
 def tombstone_message(tombstone: Tombstone) -> pb.Alert:

@@ -60,4 +60,6 @@ class BusSearcher:
             uncalibrated=reply.uncalibrated,
             agreeing=list(reply.agreeing),
             sealed_entry_card=reply.sealed_entry_card,
+            ambiguous=reply.ambiguous,
+            sealed_rival_card=reply.sealed_rival_card,
         )

@@ -82,4 +82,6 @@ class SealingStudio:
             scene_jpeg=pictures.scene,
             scene_face=types_pb2.Box(x=face.x, y=face.y, width=face.width, height=face.height),
             sealed_entry_card=verdict.sealed_entry_card,
+            ambiguous=verdict.ambiguous,
+            sealed_rival_card=verdict.sealed_rival_card,
         ).SerializeToString()

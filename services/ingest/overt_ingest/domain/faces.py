@@ -69,7 +69,8 @@ class Decision(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """match's answer for the probes of a track. `agreeing` are indexes into them. The card is sealed to the
-    deployment's public key: ingest cannot read who it is."""
+    deployment's public key: ingest cannot read who it is. `ambiguous`: another entry is about as like, and the rival
+    card is its own."""
 
     decision: Decision
     list_revision: int = 0
@@ -79,6 +80,8 @@ class Verdict:
     uncalibrated: bool = True
     agreeing: Sequence[int] = ()
     sealed_entry_card: bytes = field(default=b"", repr=False)
+    ambiguous: bool = False
+    sealed_rival_card: bytes = field(default=b"", repr=False)
 
 
 def known_reason(code: str) -> Reason:

@@ -5,6 +5,8 @@ Found with qdrant-edge-py 0.9, on which this rests (each has a test):
   fails. It makes a new file only to grow. So the shard is first filled with zeros, which makes every file it will
   need; then the directory is removed; only then do templates enter, in place. No template is ever in a file that
   has a name, and kill -9 leaves nothing.
+* To put a point again writes its (empty) payload anew, into a new file from 131,000 points on; to update its vector
+  does not.
 * It holds the GIL while it searches or updates: threads keep the event loop fair between searches, but two
   searches do not run at once. 17,000 x 128 takes 0.8 ms.
 """
@@ -12,15 +14,17 @@ Found with qdrant-edge-py 0.9, on which this rests (each has a test):
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import qdrant_edge as engine
+from overt.scoring import SHORTLIST
 
 from overt_match.adapters.volume import IndexVolume
-from overt_match.domain import Templates
-from overt_match.ports import TOP, Hit, Index
+from overt_match.domain import Templates, unit
+from overt_match.ports import Hit, Index
 
 _BATCH = 2000
 """Vectors an update: about 7 ms during which the event loop waits."""
@@ -48,7 +52,8 @@ class EdgeIndexes:
         with self._volume.scratch(needs) as directory:
             shard = engine.EdgeShard.create(str(directory), _config(length))
             _fill(shard, np.zeros_like(templates))
-        _fill(shard, _unit(templates @ rotation))
+        # The engine's dot product is the cosine at exactly 1 only.
+        _replace(shard, unit(templates @ rotation))
         return EdgeIndex(shard, rotation)
 
     def _rotation(self, length: int) -> Templates:
@@ -67,7 +72,7 @@ class EdgeIndex:
         self._closed = False
         self._lock = Lock()
 
-    def search(self, probes: Templates, top: int = TOP) -> list[list[Hit]]:
+    def search(self, probes: Templates, top: int = SHORTLIST) -> list[list[Hit]]:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the index is closed")
@@ -80,7 +85,7 @@ class EdgeIndex:
                 engine.QueryBatchRequest(
                     [
                         engine.QueryRequest(query=engine.Query.Nearest(vector), limit=top, params=params)
-                        for vector in _unit(probes @ self._rotation).tolist()
+                        for vector in unit(probes @ self._rotation).tolist()
                     ]
                 )
             )
@@ -101,12 +106,6 @@ def _best_first(hit: Hit) -> tuple[float, int]:
     return -hit.cosine, hit.ordinal
 
 
-def _unit(vectors: Templates) -> Templates:
-    # Templates come with a norm of 1 +- 1e-3; the engine's dot product is the cosine only at exactly 1.
-    unit: Templates = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
-
-
 def _config(length: int) -> Any:
     return engine.EdgeConfig(
         vectors=engine.EdgeVectorParams(size=length, distance=engine.Distance.Dot),
@@ -118,6 +117,17 @@ def _config(length: int) -> Any:
 
 
 def _fill(shard: Any, vectors: Templates) -> None:
+    for batch in _batches(vectors):
+        shard.update(engine.UpdateOperation.upsert_points([engine.Point(i, row) for i, row in batch]))
+
+
+def _replace(shard: Any, vectors: Templates) -> None:
+    """Of points that are there: no file grows."""
+    for batch in _batches(vectors):
+        shard.update(engine.UpdateOperation.update_vectors([engine.PointVectors(i, row) for i, row in batch]))
+
+
+def _batches(vectors: Templates) -> Iterator[list[tuple[int, list[float]]]]:
+    """Rows with their numbers."""
     for start in range(0, len(vectors), _BATCH):
-        rows = vectors[start : start + _BATCH].tolist()
-        shard.update(engine.UpdateOperation.upsert_points([engine.Point(start + i, row) for i, row in enumerate(rows)]))
+        yield list(enumerate(vectors[start : start + _BATCH].tolist(), start))

@@ -1,7 +1,8 @@
 """The record of a list: sealed parts in the deployment's object store, the head in the bucket `lists`.
 
 A part is a serialised ListPart under AES-256-GCM with the list secret, bound to deployment, name and generation: it
-cannot stand in for another part, another list's, or one from before a removal.
+cannot stand in for another part, another list's, or one from before a removal. The cohort in force is a part of its
+own: the file as it came, sealed and bound likewise.
 """
 
 from __future__ import annotations
@@ -60,10 +61,20 @@ class SealedSnapshot:
         return tuple(written)
 
     async def read(self, deployment: str, name: str, secret: ListSecret) -> Batch:
-        sealed = await self._bus.objects(deployment).get(name)
-        if sealed is None:
-            raise Rejected(Reason.BAD_MESSAGE, "a part of the list is not in the store")
+        sealed = await self._stored(deployment, name)
         return await asyncio.to_thread(_open, sealed, deployment, name, secret)
+
+    async def write_cohort(self, deployment: str, content: bytes, secret: ListSecret) -> str:
+        name = part_name(secret.generation, uuid.uuid4().hex)
+        bound_to = _cohort_binding(deployment, name, secret.generation)
+        sealed = await asyncio.to_thread(aead.encrypt, secret.secret, content, bound_to=bound_to)
+        await self._bus.objects(deployment).put(name, sealed)
+        return name
+
+    async def read_cohort(self, deployment: str, name: str, secret: ListSecret) -> bytes:
+        bound_to = _cohort_binding(deployment, name, secret.generation)
+        sealed = await self._stored(deployment, name)
+        return await asyncio.to_thread(aead.decrypt, secret.secret, sealed, bound_to=bound_to)
 
     async def discard(self, deployment: str, names: Sequence[str]) -> None:
         store = self._bus.objects(deployment)
@@ -75,6 +86,12 @@ class SealedSnapshot:
 
     async def names(self, deployment: str) -> list[str]:
         return await self._bus.objects(deployment).names()
+
+    async def _stored(self, deployment: str, name: str) -> bytes:
+        sealed = await self._bus.objects(deployment).get(name)
+        if sealed is None:
+            raise Rejected(Reason.BAD_MESSAGE, "a part of the list is not in the store")
+        return sealed
 
 
 def _packed(entries: Iterator[pb.Entry]) -> Iterator[list[pb.Entry]]:
@@ -92,6 +109,11 @@ def _packed(entries: Iterator[pb.Entry]) -> Iterator[list[pb.Entry]]:
 
 def _binding(deployment: str, name: str, generation: int) -> bytes:
     return f"overt/list/{deployment}/{name}/{generation}".encode()
+
+
+def _cohort_binding(deployment: str, name: str, generation: int) -> bytes:
+    """Another one than a part's: neither can stand in for the other."""
+    return f"overt/cohort/{deployment}/{name}/{generation}".encode()
 
 
 def _seal(part: pb.ListPart, secret: ListSecret) -> bytes:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from overt.api.types.v1 import types_pb2 as overt_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n overt/api/alerts/v1/alerts.proto\x12\x13overt.api.alerts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eovert/api/types/v1/types.proto\"$\n\x0ePrepareRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"*\n\x0cPrepareReply\x12\x1a\n\x12sealing_public_key\x18\x01 \x01(\x0c\">\n\x14GetListSecretRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\"8\n\x12GetListSecretReply\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\"-\n\x17RotateListSecretRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"B\n\x18\x43onfirmListSecretRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\"\x18\n\x16\x43onfirmListSecretReply\"V\n\x0eSealedEvidence\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x03 \x01(\t\x12\x0e\n\x06sealed\x18\x04 \x01(\x0c\"\xfb\x02\n\x08\x45vidence\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12\r\n\x05track\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x02\x12\x11\n\tthreshold\x18\x06 \x01(\x02\x12\x14\n\x0cuncalibrated\x18\x07 \x01(\x08\x12\x15\n\rlist_revision\x18\x08 \x01(\x04\x12\x35\n\x11\x66irst_captured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_captured_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nprobe_jpeg\x18\x0b \x01(\x0c\x12\x12\n\nscene_jpeg\x18\x0c \x01(\x0c\x12+\n\nscene_face\x18\r \x01(\x0b\x32\x17.overt.api.types.v1.Box\x12\x19\n\x11sealed_entry_card\x18\x0e \x01(\x0c\"\xa9\x01\n\tEntryCard\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x13\n\x0bsubject_ref\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x13\n\x0blegal_basis\x18\x04 \x01(\t\x12\x14\n\x0cimage_source\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x10\n\x08under_18\x18\x07 \x01(\x08\x12\x16\n\x0ereference_jpeg\x18\x08 \x01(\x0c\"\xe3\x04\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .overt.api.alerts.v1.Alert.State\x12\x0e\n\x06\x63\x61mera\x18\x04 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x05 \x01(\t\x12\x13\n\x0bsubject_ref\x18\x06 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x13\n\x0blegal_basis\x18\t \x01(\t\x12\x10\n\x08under_18\x18\n \x01(\x08\x12\r\n\x05score\x18\x0b \x01(\x02\x12\x11\n\tthreshold\x18\x0c \x01(\x02\x12\x14\n\x0cuncalibrated\x18\r \x01(\x08\x12\x35\n\x11\x66irst_captured_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\traised_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\tsightings\x18\x11 \x03(\x0b\x32\x1d.overt.api.alerts.v1.Sighting\x12+\n\nscene_face\x18\x12 \x01(\x0b\x32\x17.overt.api.types.v1.Box\x12\x13\n\x0btraceparent\x18\x13 \x01(\t\"A\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x11\n\rSTATE_EXPIRED\x10\x02\"o\n\x08Sighting\x12\x13\n\x0b\x65vidence_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05score\x18\x04 \x01(\x02\"!\n\x0bListRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"7\n\tListReply\x12*\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x1a.overt.api.alerts.v1.Alert\"2\n\nGetRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\"\xc8\x01\n\x12GetEvidenceRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12:\n\x04part\x18\x03 \x01(\x0e\x32,.overt.api.alerts.v1.GetEvidenceRequest.Part\"P\n\x04Part\x12\x14\n\x10PART_UNSPECIFIED\x10\x00\x12\x0e\n\nPART_PROBE\x10\x01\x12\x12\n\x0ePART_REFERENCE\x10\x02\x12\x0e\n\nPART_SCENE\x10\x03\" \n\x10GetEvidenceReply\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"4\n\x0cWatchRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08only_new\x18\x02 \x01(\x08\"\xc4\x01\n\nAlertEvent\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.overt.api.alerts.v1.AlertEvent.Kind\x12)\n\x05\x61lert\x18\x02 \x01(\x0b\x32\x1a.overt.api.alerts.v1.Alert\"W\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_RAISED\x10\x01\x12\x16\n\x12KIND_SIGHTED_AGAIN\x10\x02\x12\x10\n\x0cKIND_EXPIRED\x10\x03\x32\xc4\x02\n\x06\x41lerts\x12H\n\x04List\x12 .overt.api.alerts.v1.ListRequest\x1a\x1e.overt.api.alerts.v1.ListReply\x12\x42\n\x03Get\x12\x1f.overt.api.alerts.v1.GetRequest\x1a\x1a.overt.api.alerts.v1.Alert\x12]\n\x0bGetEvidence\x12\'.overt.api.alerts.v1.GetEvidenceRequest\x1a%.overt.api.alerts.v1.GetEvidenceReply\x12M\n\x05Watch\x12!.overt.api.alerts.v1.WatchRequest\x1a\x1f.overt.api.alerts.v1.AlertEvent0\x01\x32\x9a\x03\n\x04Keys\x12Q\n\x07Prepare\x12#.overt.api.alerts.v1.PrepareRequest\x1a!.overt.api.alerts.v1.PrepareReply\x12\x63\n\rGetListSecret\x12).overt.api.alerts.v1.GetListSecretRequest\x1a\'.overt.api.alerts.v1.GetListSecretReply\x12i\n\x10RotateListSecret\x12,.overt.api.alerts.v1.RotateListSecretRequest\x1a\'.overt.api.alerts.v1.GetListSecretReply\x12o\n\x11\x43onfirmListSecret\x12-.overt.api.alerts.v1.ConfirmListSecretRequest\x1a+.overt.api.alerts.v1.ConfirmListSecretReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n overt/api/alerts/v1/alerts.proto\x12\x13overt.api.alerts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eovert/api/types/v1/types.proto\"$\n\x0ePrepareRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"*\n\x0cPrepareReply\x12\x1a\n\x12sealing_public_key\x18\x01 \x01(\x0c\">\n\x14GetListSecretRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\"8\n\x12GetListSecretReply\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x12\n\ngeneration\x18\x02 \x01(\r\"-\n\x17RotateListSecretRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"B\n\x18\x43onfirmListSecretRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\"\x18\n\x16\x43onfirmListSecretReply\"V\n\x0eSealedEvidence\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x03 \x01(\t\x12\x0e\n\x06sealed\x18\x04 \x01(\x0c\"\xa9\x03\n\x08\x45vidence\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12\r\n\x05track\x18\x03 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x02\x12\x11\n\tthreshold\x18\x06 \x01(\x02\x12\x14\n\x0cuncalibrated\x18\x07 \x01(\x08\x12\x15\n\rlist_revision\x18\x08 \x01(\x04\x12\x35\n\x11\x66irst_captured_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_captured_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nprobe_jpeg\x18\x0b \x01(\x0c\x12\x12\n\nscene_jpeg\x18\x0c \x01(\x0c\x12+\n\nscene_face\x18\r \x01(\x0b\x32\x17.overt.api.types.v1.Box\x12\x19\n\x11sealed_entry_card\x18\x0e \x01(\x0c\x12\x11\n\tambiguous\x18\x0f \x01(\x08\x12\x19\n\x11sealed_rival_card\x18\x10 \x01(\x0c\"\xa9\x01\n\tEntryCard\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x13\n\x0bsubject_ref\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x13\n\x0blegal_basis\x18\x04 \x01(\t\x12\x14\n\x0cimage_source\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x10\n\x08under_18\x18\x07 \x01(\x08\x12\x16\n\x0ereference_jpeg\x18\x08 \x01(\x0c\"\x9d\x05\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .overt.api.alerts.v1.Alert.State\x12\x0e\n\x06\x63\x61mera\x18\x04 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x05 \x01(\t\x12\x13\n\x0bsubject_ref\x18\x06 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x13\n\x0blegal_basis\x18\t \x01(\t\x12\x10\n\x08under_18\x18\n \x01(\x08\x12\r\n\x05score\x18\x0b \x01(\x02\x12\x11\n\tthreshold\x18\x0c \x01(\x02\x12\x14\n\x0cuncalibrated\x18\r \x01(\x08\x12\x35\n\x11\x66irst_captured_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\traised_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\tsightings\x18\x11 \x03(\x0b\x32\x1d.overt.api.alerts.v1.Sighting\x12+\n\nscene_face\x18\x12 \x01(\x0b\x32\x17.overt.api.types.v1.Box\x12\x13\n\x0btraceparent\x18\x13 \x01(\t\x12.\n\x05rival\x18\x14 \x01(\x0b\x32\x1a.overt.api.alerts.v1.RivalH\x00\x88\x01\x01\"A\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x11\n\rSTATE_EXPIRED\x10\x02\x42\x08\n\x06_rival\"R\n\x05Rival\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x13\n\x0bsubject_ref\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x10\n\x08under_18\x18\x04 \x01(\x08\"o\n\x08Sighting\x12\x13\n\x0b\x65vidence_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05score\x18\x04 \x01(\x02\"!\n\x0bListRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\"7\n\tListReply\x12*\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x1a.overt.api.alerts.v1.Alert\"2\n\nGetRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\"\xe2\x01\n\x12GetEvidenceRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12:\n\x04part\x18\x03 \x01(\x0e\x32,.overt.api.alerts.v1.GetEvidenceRequest.Part\"j\n\x04Part\x12\x14\n\x10PART_UNSPECIFIED\x10\x00\x12\x0e\n\nPART_PROBE\x10\x01\x12\x12\n\x0ePART_REFERENCE\x10\x02\x12\x0e\n\nPART_SCENE\x10\x03\x12\x18\n\x14PART_RIVAL_REFERENCE\x10\x04\" \n\x10GetEvidenceReply\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"4\n\x0cWatchRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08only_new\x18\x02 \x01(\x08\"\xc4\x01\n\nAlertEvent\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.overt.api.alerts.v1.AlertEvent.Kind\x12)\n\x05\x61lert\x18\x02 \x01(\x0b\x32\x1a.overt.api.alerts.v1.Alert\"W\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_RAISED\x10\x01\x12\x16\n\x12KIND_SIGHTED_AGAIN\x10\x02\x12\x10\n\x0cKIND_EXPIRED\x10\x03\x32\xc4\x02\n\x06\x41lerts\x12H\n\x04List\x12 .overt.api.alerts.v1.ListRequest\x1a\x1e.overt.api.alerts.v1.ListReply\x12\x42\n\x03Get\x12\x1f.overt.api.alerts.v1.GetRequest\x1a\x1a.overt.api.alerts.v1.Alert\x12]\n\x0bGetEvidence\x12\'.overt.api.alerts.v1.GetEvidenceRequest\x1a%.overt.api.alerts.v1.GetEvidenceReply\x12M\n\x05Watch\x12!.overt.api.alerts.v1.WatchRequest\x1a\x1f.overt.api.alerts.v1.AlertEvent0\x01\x32\x9a\x03\n\x04Keys\x12Q\n\x07Prepare\x12#.overt.api.alerts.v1.PrepareRequest\x1a!.overt.api.alerts.v1.PrepareReply\x12\x63\n\rGetListSecret\x12).overt.api.alerts.v1.GetListSecretRequest\x1a\'.overt.api.alerts.v1.GetListSecretReply\x12i\n\x10RotateListSecret\x12,.overt.api.alerts.v1.RotateListSecretRequest\x1a\'.overt.api.alerts.v1.GetListSecretReply\x12o\n\x11\x43onfirmListSecret\x12-.overt.api.alerts.v1.ConfirmListSecretRequest\x1a+.overt.api.alerts.v1.ConfirmListSecretReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,35 +50,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEALEDEVIDENCE']._serialized_start=467
   _globals['_SEALEDEVIDENCE']._serialized_end=553
   _globals['_EVIDENCE']._serialized_start=556
-  _globals['_EVIDENCE']._serialized_end=935
-  _globals['_ENTRYCARD']._serialized_start=938
-  _globals['_ENTRYCARD']._serialized_end=1107
-  _globals['_ALERT']._serialized_start=1110
-  _globals['_ALERT']._serialized_end=1721
-  _globals['_ALERT_STATE']._serialized_start=1656
-  _globals['_ALERT_STATE']._serialized_end=1721
-  _globals['_SIGHTING']._serialized_start=1723
-  _globals['_SIGHTING']._serialized_end=1834
-  _globals['_LISTREQUEST']._serialized_start=1836
-  _globals['_LISTREQUEST']._serialized_end=1869
-  _globals['_LISTREPLY']._serialized_start=1871
-  _globals['_LISTREPLY']._serialized_end=1926
-  _globals['_GETREQUEST']._serialized_start=1928
-  _globals['_GETREQUEST']._serialized_end=1978
-  _globals['_GETEVIDENCEREQUEST']._serialized_start=1981
-  _globals['_GETEVIDENCEREQUEST']._serialized_end=2181
-  _globals['_GETEVIDENCEREQUEST_PART']._serialized_start=2101
-  _globals['_GETEVIDENCEREQUEST_PART']._serialized_end=2181
-  _globals['_GETEVIDENCEREPLY']._serialized_start=2183
-  _globals['_GETEVIDENCEREPLY']._serialized_end=2215
-  _globals['_WATCHREQUEST']._serialized_start=2217
-  _globals['_WATCHREQUEST']._serialized_end=2269
-  _globals['_ALERTEVENT']._serialized_start=2272
-  _globals['_ALERTEVENT']._serialized_end=2468
-  _globals['_ALERTEVENT_KIND']._serialized_start=2381
-  _globals['_ALERTEVENT_KIND']._serialized_end=2468
-  _globals['_ALERTS']._serialized_start=2471
-  _globals['_ALERTS']._serialized_end=2795
-  _globals['_KEYS']._serialized_start=2798
-  _globals['_KEYS']._serialized_end=3208
+  _globals['_EVIDENCE']._serialized_end=981
+  _globals['_ENTRYCARD']._serialized_start=984
+  _globals['_ENTRYCARD']._serialized_end=1153
+  _globals['_ALERT']._serialized_start=1156
+  _globals['_ALERT']._serialized_end=1825
+  _globals['_ALERT_STATE']._serialized_start=1750
+  _globals['_ALERT_STATE']._serialized_end=1815
+  _globals['_RIVAL']._serialized_start=1827
+  _globals['_RIVAL']._serialized_end=1909
+  _globals['_SIGHTING']._serialized_start=1911
+  _globals['_SIGHTING']._serialized_end=2022
+  _globals['_LISTREQUEST']._serialized_start=2024
+  _globals['_LISTREQUEST']._serialized_end=2057
+  _globals['_LISTREPLY']._serialized_start=2059
+  _globals['_LISTREPLY']._serialized_end=2114
+  _globals['_GETREQUEST']._serialized_start=2116
+  _globals['_GETREQUEST']._serialized_end=2166
+  _globals['_GETEVIDENCEREQUEST']._serialized_start=2169
+  _globals['_GETEVIDENCEREQUEST']._serialized_end=2395
+  _globals['_GETEVIDENCEREQUEST_PART']._serialized_start=2289
+  _globals['_GETEVIDENCEREQUEST_PART']._serialized_end=2395
+  _globals['_GETEVIDENCEREPLY']._serialized_start=2397
+  _globals['_GETEVIDENCEREPLY']._serialized_end=2429
+  _globals['_WATCHREQUEST']._serialized_start=2431
+  _globals['_WATCHREQUEST']._serialized_end=2483
+  _globals['_ALERTEVENT']._serialized_start=2486
+  _globals['_ALERTEVENT']._serialized_end=2682
+  _globals['_ALERTEVENT_KIND']._serialized_start=2595
+  _globals['_ALERTEVENT_KIND']._serialized_end=2682
+  _globals['_ALERTS']._serialized_start=2685
+  _globals['_ALERTS']._serialized_end=3009
+  _globals['_KEYS']._serialized_start=3012
+  _globals['_KEYS']._serialized_end=3422
 # @@protoc_insertion_point(module_scope)

@@ -213,6 +213,8 @@ class Evidence(_message.Message):
     SCENE_JPEG_FIELD_NUMBER: _builtins.int
     SCENE_FACE_FIELD_NUMBER: _builtins.int
     SEALED_ENTRY_CARD_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_FIELD_NUMBER: _builtins.int
+    SEALED_RIVAL_CARD_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
     camera: _builtins.str
     track: _builtins.str
@@ -227,6 +229,9 @@ class Evidence(_message.Message):
     """The scene with every other face replaced by flat blocks."""
     sealed_entry_card: _builtins.bytes
     """From match, sealed to the deployment's public key."""
+    ambiguous: _builtins.bool
+    """Another entry is about as like; its card, sealed likewise."""
+    sealed_rival_card: _builtins.bytes
     @_builtins.property
     def first_captured_at(self) -> _timestamp_pb2.Timestamp:
         """Capture of the first and of the last agreeing shot."""
@@ -254,10 +259,12 @@ class Evidence(_message.Message):
         scene_jpeg: _builtins.bytes = ...,
         scene_face: _types_pb2.Box | None = ...,
         sealed_entry_card: _builtins.bytes = ...,
+        ambiguous: _builtins.bool = ...,
+        sealed_rival_card: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["first_captured_at", b"first_captured_at", "last_captured_at", b"last_captured_at", "scene_face", b"scene_face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "deployment", b"deployment", "entry_id", b"entry_id", "first_captured_at", b"first_captured_at", "last_captured_at", b"last_captured_at", "list_revision", b"list_revision", "probe_jpeg", b"probe_jpeg", "scene_face", b"scene_face", "scene_jpeg", b"scene_jpeg", "score", b"score", "sealed_entry_card", b"sealed_entry_card", "threshold", b"threshold", "track", b"track", "uncalibrated", b"uncalibrated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "camera", b"camera", "deployment", b"deployment", "entry_id", b"entry_id", "first_captured_at", b"first_captured_at", "last_captured_at", b"last_captured_at", "list_revision", b"list_revision", "probe_jpeg", b"probe_jpeg", "scene_face", b"scene_face", "scene_jpeg", b"scene_jpeg", "score", b"score", "sealed_entry_card", b"sealed_entry_card", "sealed_rival_card", b"sealed_rival_card", "threshold", b"threshold", "track", b"track", "uncalibrated", b"uncalibrated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,6 +350,7 @@ class Alert(_message.Message):
     SIGHTINGS_FIELD_NUMBER: _builtins.int
     SCENE_FACE_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    RIVAL_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     deployment: _builtins.str
     state: Global___Alert.State.ValueType
@@ -370,6 +378,10 @@ class Alert(_message.Message):
 
     @_builtins.property
     def scene_face(self) -> _types_pb2.Box: ...
+    @_builtins.property
+    def rival(self) -> Global___Rival:
+        """Another entry is about as like: whoever looks is to see both."""
+
     def __init__(
         self,
         *,
@@ -392,14 +404,45 @@ class Alert(_message.Message):
         sightings: _abc.Iterable[Global___Sighting] | None = ...,
         scene_face: _types_pb2.Box | None = ...,
         traceparent: _builtins.str = ...,
+        rival: Global___Rival | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "first_captured_at", b"first_captured_at", "raised_at", b"raised_at", "scene_face", b"scene_face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rival", b"_rival", "expires_at", b"expires_at", "first_captured_at", b"first_captured_at", "raised_at", b"raised_at", "rival", b"rival", "scene_face", b"scene_face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "camera", b"camera", "category", b"category", "deployment", b"deployment", "entry_id", b"entry_id", "expires_at", b"expires_at", "first_captured_at", b"first_captured_at", "legal_basis", b"legal_basis", "raised_at", b"raised_at", "reason", b"reason", "scene_face", b"scene_face", "score", b"score", "sightings", b"sightings", "state", b"state", "subject_ref", b"subject_ref", "threshold", b"threshold", "traceparent", b"traceparent", "uncalibrated", b"uncalibrated", "under_18", b"under_18"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rival", b"_rival", "alert_id", b"alert_id", "camera", b"camera", "category", b"category", "deployment", b"deployment", "entry_id", b"entry_id", "expires_at", b"expires_at", "first_captured_at", b"first_captured_at", "legal_basis", b"legal_basis", "raised_at", b"raised_at", "reason", b"reason", "rival", b"rival", "scene_face", b"scene_face", "score", b"score", "sightings", b"sightings", "state", b"state", "subject_ref", b"subject_ref", "threshold", b"threshold", "traceparent", b"traceparent", "uncalibrated", b"uncalibrated", "under_18", b"under_18"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rival: _TypeAlias = _typing.Literal["rival"]  # noqa: Y015
+    _WhichOneofArgType__rival: _TypeAlias = _typing.Literal["_rival", b"_rival"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rival) -> _WhichOneofReturnType__rival | None: ...
+
+Global___Alert: _TypeAlias = Alert  # noqa: Y015
+
+@_typing.final
+class Rival(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_REF_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    UNDER_18_FIELD_NUMBER: _builtins.int
+    entry_id: _builtins.str
+    subject_ref: _builtins.str
+    category: _builtins.str
+    under_18: _builtins.bool
+    def __init__(
+        self,
+        *,
+        entry_id: _builtins.str = ...,
+        subject_ref: _builtins.str = ...,
+        category: _builtins.str = ...,
+        under_18: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "entry_id", b"entry_id", "subject_ref", b"subject_ref", "under_18", b"under_18"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Alert: _TypeAlias = Alert  # noqa: Y015
+Global___Rival: _TypeAlias = Rival  # noqa: Y015
 
 @_typing.final
 class Sighting(_message.Message):
@@ -506,12 +549,14 @@ class GetEvidenceRequest(_message.Message):
         PART_PROBE: GetEvidenceRequest._Part.ValueType  # 1
         PART_REFERENCE: GetEvidenceRequest._Part.ValueType  # 2
         PART_SCENE: GetEvidenceRequest._Part.ValueType  # 3
+        PART_RIVAL_REFERENCE: GetEvidenceRequest._Part.ValueType  # 4
 
     class Part(_Part, metaclass=_PartEnumTypeWrapper): ...
     PART_UNSPECIFIED: GetEvidenceRequest.Part.ValueType  # 0
     PART_PROBE: GetEvidenceRequest.Part.ValueType  # 1
     PART_REFERENCE: GetEvidenceRequest.Part.ValueType  # 2
     PART_SCENE: GetEvidenceRequest.Part.ValueType  # 3
+    PART_RIVAL_REFERENCE: GetEvidenceRequest.Part.ValueType  # 4
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     ALERT_ID_FIELD_NUMBER: _builtins.int

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from overt.api.types.v1 import types_pb2 as overt_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"overt/api/control/v1/control.proto\x12\x14overt.api.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eovert/api/types/v1/types.proto\"\x8f\x05\n\nDeployment\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\x05state\x18\x03 \x01(\x0e\x32&.overt.api.control.v1.Deployment.State\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07\x63\x61meras\x18\x06 \x03(\x0b\x32\x1c.overt.api.control.v1.Camera\x12\x11\n\tthreshold\x18\x07 \x01(\x02\x12\x32\n\x0f\x61lert_retention\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12sealing_public_key\x18\t \x01(\x0c\x12\x11\n\tauthority\x18\n \x01(\t\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x0c \x01(\t\x12\x13\n\x0blist_digest\x18\r \x01(\t\x12\x11\n\tlist_size\x18\x0e \x01(\r\"\xb7\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x13\n\x0fSTATE_SUBMITTED\x10\x02\x12\x14\n\x10STATE_AUTHORISED\x10\x03\x12\x11\n\rSTATE_REFUSED\x10\x04\x12\x10\n\x0cSTATE_ACTIVE\x10\x05\x12\x13\n\x0fSTATE_SUSPENDED\x10\x06\x12\x0f\n\x0bSTATE_ENDED\x10\x07\x12\x10\n\x0cSTATE_PURGED\x10\x08\"^\n\x0bServiceLife\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12,\n\x08\x62\x65gan_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlost_epoch\x18\x03 \x01(\t\"\x80\x01\n\x06\x43\x61mera\x12\x11\n\tcamera_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nsource_url\x18\x03 \x01(\t\x12\x18\n\x10smallest_face_px\x18\x04 \x01(\x02\x12\'\n\x04zone\x18\x05 \x03(\x0b\x32\x19.overt.api.types.v1.Pointb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"overt/api/control/v1/control.proto\x12\x14overt.api.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eovert/api/types/v1/types.proto\"\xfc\x05\n\nDeployment\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\x05state\x18\x03 \x01(\x0e\x32&.overt.api.control.v1.Deployment.State\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07\x63\x61meras\x18\x06 \x03(\x0b\x32\x1c.overt.api.control.v1.Camera\x12\x11\n\tthreshold\x18\x07 \x01(\x02\x12\x32\n\x0f\x61lert_retention\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12sealing_public_key\x18\t \x01(\x0c\x12\x11\n\tauthority\x18\n \x01(\t\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x0c \x01(\t\x12\x13\n\x0blist_digest\x18\r \x01(\t\x12\x11\n\tlist_size\x18\x0e \x01(\r\x12\x1a\n\x12\x63\x61libration_digest\x18\x0f \x01(\t\x12\x13\n\x0btarget_fpir\x18\x10 \x01(\x01\x12\x1a\n\x12under_18_threshold\x18\x11 \x01(\x01\x12\x1e\n\x16threshold_extrapolated\x18\x12 \x01(\x08\"\xb7\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x13\n\x0fSTATE_SUBMITTED\x10\x02\x12\x14\n\x10STATE_AUTHORISED\x10\x03\x12\x11\n\rSTATE_REFUSED\x10\x04\x12\x10\n\x0cSTATE_ACTIVE\x10\x05\x12\x13\n\x0fSTATE_SUSPENDED\x10\x06\x12\x0f\n\x0bSTATE_ENDED\x10\x07\x12\x10\n\x0cSTATE_PURGED\x10\x08\"^\n\x0bServiceLife\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12,\n\x08\x62\x65gan_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlost_epoch\x18\x03 \x01(\t\"\x80\x01\n\x06\x43\x61mera\x12\x11\n\tcamera_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nsource_url\x18\x03 \x01(\t\x12\x18\n\x10smallest_face_px\x18\x04 \x01(\x02\x12\'\n\x04zone\x18\x05 \x03(\x0b\x32\x19.overt.api.types.v1.Pointb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'overt.api.control.v1.contro
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DEPLOYMENT']._serialized_start=158
-  _globals['_DEPLOYMENT']._serialized_end=813
-  _globals['_DEPLOYMENT_STATE']._serialized_start=630
-  _globals['_DEPLOYMENT_STATE']._serialized_end=813
-  _globals['_SERVICELIFE']._serialized_start=815
-  _globals['_SERVICELIFE']._serialized_end=909
-  _globals['_CAMERA']._serialized_start=912
-  _globals['_CAMERA']._serialized_end=1040
+  _globals['_DEPLOYMENT']._serialized_end=922
+  _globals['_DEPLOYMENT_STATE']._serialized_start=739
+  _globals['_DEPLOYMENT_STATE']._serialized_end=922
+  _globals['_SERVICELIFE']._serialized_start=924
+  _globals['_SERVICELIFE']._serialized_end=1018
+  _globals['_CAMERA']._serialized_start=1021
+  _globals['_CAMERA']._serialized_end=1149
 # @@protoc_insertion_point(module_scope)

@@ -67,12 +67,16 @@ class Deployment(_message.Message):
     CREATED_BY_FIELD_NUMBER: _builtins.int
     LIST_DIGEST_FIELD_NUMBER: _builtins.int
     LIST_SIZE_FIELD_NUMBER: _builtins.int
+    CALIBRATION_DIGEST_FIELD_NUMBER: _builtins.int
+    TARGET_FPIR_FIELD_NUMBER: _builtins.int
+    UNDER_18_THRESHOLD_FIELD_NUMBER: _builtins.int
+    THRESHOLD_EXTRAPOLATED_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """Lower-case letters, digits and hyphens, at most 40: it is part of subjects and stream names."""
     name: _builtins.str
     state: Global___Deployment.State.ValueType
     threshold: _builtins.float
-    """Raw cosine."""
+    """Raw cosine; with a calibration a normalised score, made of target_fpir when the list is sealed."""
     sealing_public_key: _builtins.bytes
     """X25519, public."""
     authority: _builtins.str
@@ -80,6 +84,14 @@ class Deployment(_message.Message):
     created_by: _builtins.str
     list_digest: _builtins.str
     list_size: _builtins.int
+    calibration_digest: _builtins.str
+    """Of the cohort in force; empty: scores are uncalibrated."""
+    target_fpir: _builtins.float
+    """0 without a calibration."""
+    under_18_threshold: _builtins.float
+    """Of entries under 18; with a calibration only."""
+    threshold_extrapolated: _builtins.bool
+    """The threshold lies beyond what was seen in the calibration."""
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -107,10 +119,14 @@ class Deployment(_message.Message):
         created_by: _builtins.str = ...,
         list_digest: _builtins.str = ...,
         list_size: _builtins.int = ...,
+        calibration_digest: _builtins.str = ...,
+        target_fpir: _builtins.float = ...,
+        under_18_threshold: _builtins.float = ...,
+        threshold_extrapolated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alert_retention", b"alert_retention", "created_at", b"created_at", "ends_at", b"ends_at", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_retention", b"alert_retention", "authority", b"authority", "cameras", b"cameras", "created_at", b"created_at", "created_by", b"created_by", "deployment_id", b"deployment_id", "ends_at", b"ends_at", "list_digest", b"list_digest", "list_size", b"list_size", "name", b"name", "sealing_public_key", b"sealing_public_key", "starts_at", b"starts_at", "state", b"state", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_retention", b"alert_retention", "authority", b"authority", "calibration_digest", b"calibration_digest", "cameras", b"cameras", "created_at", b"created_at", "created_by", b"created_by", "deployment_id", b"deployment_id", "ends_at", b"ends_at", "list_digest", b"list_digest", "list_size", b"list_size", "name", b"name", "sealing_public_key", b"sealing_public_key", "starts_at", b"starts_at", "state", b"state", "target_fpir", b"target_fpir", "threshold", b"threshold", "threshold_extrapolated", b"threshold_extrapolated", "under_18_threshold", b"under_18_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

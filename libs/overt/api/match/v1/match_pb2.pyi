@@ -73,23 +73,53 @@ class Reference(_message.Message):
 
     TEMPLATE_FIELD_NUMBER: _builtins.int
     JPEG_FIELD_NUMBER: _builtins.int
+    STATISTICS_FIELD_NUMBER: _builtins.int
     template: _builtins.bytes
     """Little-endian float32, unit length."""
     jpeg: _builtins.bytes
     """What people compare with at an alert."""
+    @_builtins.property
+    def statistics(self) -> Global___CohortStatistics:
+        """Mean and deviation of the template's best cosines to the cohort in force, made on import; absent without one."""
+
     def __init__(
         self,
         *,
         template: _builtins.bytes = ...,
         jpeg: _builtins.bytes = ...,
+        statistics: Global___CohortStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_statistics", b"_statistics", "statistics", b"statistics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_statistics", b"_statistics", "jpeg", b"jpeg", "statistics", b"statistics", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__statistics: _TypeAlias = _typing.Literal["statistics"]  # noqa: Y015
+    _WhichOneofArgType__statistics: _TypeAlias = _typing.Literal["_statistics", b"_statistics"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__statistics) -> _WhichOneofReturnType__statistics | None: ...
+
+Global___Reference: _TypeAlias = Reference  # noqa: Y015
+
+@_typing.final
+class CohortStatistics(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    mean: _builtins.float
+    deviation: _builtins.float
+    def __init__(
+        self,
+        *,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jpeg", b"jpeg", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "mean", b"mean"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Reference: _TypeAlias = Reference  # noqa: Y015
+Global___CohortStatistics: _TypeAlias = CohortStatistics  # noqa: Y015
 
 @_typing.final
 class ImportRequest(_message.Message):
@@ -125,11 +155,18 @@ class ImportReply(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ENTRY_IDS_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     size: _builtins.int
     @_builtins.property
     def entry_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of the entries, in their order."""
+
+    @_builtins.property
+    def near_duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearDuplicate]:
+        """Entries that may be the same person as another one on the list, this import's included: at most one for each,
+        the likest of those before it. They were imported.
+        """
 
     def __init__(
         self,
@@ -137,14 +174,43 @@ class ImportReply(_message.Message):
         revision: _builtins.int = ...,
         entry_ids: _abc.Iterable[_builtins.str] | None = ...,
         size: _builtins.int = ...,
+        near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_ids", b"entry_ids", "revision", b"revision", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_ids", b"entry_ids", "near_duplicates", b"near_duplicates", "revision", b"revision", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportReply: _TypeAlias = ImportReply  # noqa: Y015
+
+@_typing.final
+class NearDuplicate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    COSINE_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """In the import."""
+    entry_id: _builtins.str
+    """The other one."""
+    cosine: _builtins.float
+    """Of their most alike references."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+        cosine: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosine", b"cosine", "entry_id", b"entry_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearDuplicate: _TypeAlias = NearDuplicate  # noqa: Y015
 
 @_typing.final
 class ListRequest(_message.Message):
@@ -173,11 +239,16 @@ class ListReply(_message.Message):
     SEALED_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     sealed: _builtins.bool
     model_digest: _builtins.str
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntrySummary]: ...
+    @_builtins.property
+    def calibration(self) -> Global___Calibration:
+        """In force for this list; absent: uncalibrated."""
+
     def __init__(
         self,
         *,
@@ -185,12 +256,15 @@ class ListReply(_message.Message):
         sealed: _builtins.bool = ...,
         model_digest: _builtins.str = ...,
         entries: _abc.Iterable[Global___EntrySummary] | None = ...,
+        calibration: Global___Calibration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_calibration", b"_calibration", "calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "model_digest", b"model_digest", "revision", b"revision", "sealed", b"sealed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_calibration", b"_calibration", "calibration", b"calibration", "entries", b"entries", "model_digest", b"model_digest", "revision", b"revision", "sealed", b"sealed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__calibration: _TypeAlias = _typing.Literal["calibration"]  # noqa: Y015
+    _WhichOneofArgType__calibration: _TypeAlias = _typing.Literal["_calibration", b"_calibration"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calibration) -> _WhichOneofReturnType__calibration | None: ...
 
 Global___ListReply: _TypeAlias = ListReply  # noqa: Y015
 
@@ -275,15 +349,19 @@ class SealRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    TARGET_FPIR_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
+    target_fpir: _builtins.float
+    """With a calibration: false positive identifications for each search of somebody who is not listed."""
     def __init__(
         self,
         *,
         deployment: _builtins.str = ...,
+        target_fpir: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "target_fpir", b"target_fpir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,24 +374,316 @@ class SealReply(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     digest: _builtins.str
     """SHA-256 of the canonical list without biometrics and of every template's hash: what an authority covers."""
     size: _builtins.int
+    @_builtins.property
+    def threshold(self) -> Global___Threshold:
+        """The score that the target means for the references on the list. Absent without a calibration."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
         digest: _builtins.str = ...,
         size: _builtins.int = ...,
+        threshold: Global___Threshold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "digest", b"digest", "revision", b"revision", "size", b"size", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___SealReply: _TypeAlias = SealReply  # noqa: Y015
+
+@_typing.final
+class Threshold(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    UNDER_18_SCORE_FIELD_NUMBER: _builtins.int
+    TARGET_FPIR_FIELD_NUMBER: _builtins.int
+    EXTRAPOLATED_FIELD_NUMBER: _builtins.int
+    CALIBRATION_DIGEST_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Normalised scores."""
+    under_18_score: _builtins.float
+    """Of entries under 18."""
+    target_fpir: _builtins.float
+    extrapolated: _builtins.bool
+    """No such score was seen in the calibration: its tail was drawn on."""
+    calibration_digest: _builtins.str
+    """Of the calibration that it was made with: a search takes this score with no other."""
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        under_18_score: _builtins.float = ...,
+        target_fpir: _builtins.float = ...,
+        extrapolated: _builtins.bool = ...,
+        calibration_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "revision", b"revision", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_digest", b"calibration_digest", "extrapolated", b"extrapolated", "score", b"score", "target_fpir", b"target_fpir", "under_18_score", b"under_18_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SealReply: _TypeAlias = SealReply  # noqa: Y015
+Global___Threshold: _TypeAlias = Threshold  # noqa: Y015
+
+@_typing.final
+class Calibration(_message.Message):
+    """What may be told of a cohort: no biometrics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class GroupsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    MADE_AT_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
+    A_FIELD_NUMBER: _builtins.int
+    B_FIELD_NUMBER: _builtins.int
+    TELLS_MISSES_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """SHA-256 of the file, hex."""
+    model_digest: _builtins.str
+    people: _builtins.int
+    templates: _builtins.int
+    source: _builtins.str
+    legal_basis: _builtins.str
+    best: _builtins.int
+    """How scores are normalised, see overt.scoring."""
+    a: _builtins.float
+    b: _builtins.float
+    tells_misses: _builtins.bool
+    """Misses are known: it was made with mated pictures."""
+    @_builtins.property
+    def groups(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    @_builtins.property
+    def made_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        people: _builtins.int = ...,
+        templates: _builtins.int = ...,
+        groups: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        source: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        made_at: _timestamp_pb2.Timestamp | None = ...,
+        best: _builtins.int = ...,
+        a: _builtins.float = ...,
+        b: _builtins.float = ...,
+        tells_misses: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b", "best", b"best", "digest", b"digest", "groups", b"groups", "legal_basis", b"legal_basis", "made_at", b"made_at", "model_digest", b"model_digest", "people", b"people", "source", b"source", "tells_misses", b"tells_misses", "templates", b"templates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calibration: _TypeAlias = Calibration  # noqa: Y015
+
+@_typing.final
+class CalibrateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    cohort: _builtins.bytes
+    """A file that `overt calibrate` wrote, at most overt.limits.MAX_COHORT_BYTES. Empty: none is in force any more."""
+    model_digest: _builtins.str
+    """Of the model that makes the list's templates: a cohort of another one is refused (model_mismatch)."""
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        cohort: _builtins.bytes = ...,
+        model_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "deployment", b"deployment", "model_digest", b"model_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrateRequest: _TypeAlias = CalibrateRequest  # noqa: Y015
+
+@_typing.final
+class CalibrateReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    @_builtins.property
+    def calibration(self) -> Global___Calibration:
+        """Absent: none is in force."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        calibration: Global___Calibration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_calibration", b"_calibration", "calibration", b"calibration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_calibration", b"_calibration", "calibration", b"calibration", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__calibration: _TypeAlias = _typing.Literal["calibration"]  # noqa: Y015
+    _WhichOneofArgType__calibration: _TypeAlias = _typing.Literal["_calibration", b"_calibration"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calibration) -> _WhichOneofReturnType__calibration | None: ...
+
+Global___CalibrateReply: _TypeAlias = CalibrateReply  # noqa: Y015
+
+@_typing.final
+class ForecastRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    FOOTFALL_FIELD_NUMBER: _builtins.int
+    LIST_SIZE_FIELD_NUMBER: _builtins.int
+    TARGET_FPIR_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    footfall: _builtins.int
+    """People who are not listed and pass the cameras, each searched once."""
+    list_size: _builtins.int
+    """References that a search compares with: as many as entries, if each has one. 0: those of the list as it is."""
+    target_fpir: _builtins.float
+    """One of them; neither: the deployment's own."""
+    score: _builtins.float
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        footfall: _builtins.int = ...,
+        list_size: _builtins.int = ...,
+        target_fpir: _builtins.float | None = ...,
+        score: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_target_fpir", b"_target_fpir", "score", b"score", "target_fpir", b"target_fpir"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "_target_fpir", b"_target_fpir", "deployment", b"deployment", "footfall", b"footfall", "list_size", b"list_size", "score", b"score", "target_fpir", b"target_fpir"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    _WhichOneofReturnType__target_fpir: _TypeAlias = _typing.Literal["target_fpir"]  # noqa: Y015
+    _WhichOneofArgType__target_fpir: _TypeAlias = _typing.Literal["_target_fpir", b"_target_fpir"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_fpir) -> _WhichOneofReturnType__target_fpir | None: ...
+
+Global___ForecastRequest: _TypeAlias = ForecastRequest  # noqa: Y015
+
+@_typing.final
+class ForecastReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_SIZE_FIELD_NUMBER: _builtins.int
+    FOOTFALL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    FPIR_FIELD_NUMBER: _builtins.int
+    FALSE_ALERTS_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    list_size: _builtins.int
+    footfall: _builtins.int
+    score: _builtins.float
+    @_builtins.property
+    def fpir(self) -> Global___ExpectedRate: ...
+    @_builtins.property
+    def false_alerts(self) -> Global___ExpectedRate: ...
+    @_builtins.property
+    def missed(self) -> Global___ExpectedRate:
+        """Of listed people, for each of their tracks. Absent if misses are not known."""
+
+    @_builtins.property
+    def calibration(self) -> Global___Calibration: ...
+    def __init__(
+        self,
+        *,
+        list_size: _builtins.int = ...,
+        footfall: _builtins.int = ...,
+        score: _builtins.float = ...,
+        fpir: Global___ExpectedRate | None = ...,
+        false_alerts: Global___ExpectedRate | None = ...,
+        missed: Global___ExpectedRate | None = ...,
+        calibration: Global___Calibration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_missed", b"_missed", "calibration", b"calibration", "false_alerts", b"false_alerts", "fpir", b"fpir", "missed", b"missed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_missed", b"_missed", "calibration", b"calibration", "false_alerts", b"false_alerts", "footfall", b"footfall", "fpir", b"fpir", "list_size", b"list_size", "missed", b"missed", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__missed: _TypeAlias = _typing.Literal["missed"]  # noqa: Y015
+    _WhichOneofArgType__missed: _TypeAlias = _typing.Literal["_missed", b"_missed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__missed) -> _WhichOneofReturnType__missed | None: ...
+
+Global___ForecastReply: _TypeAlias = ForecastReply  # noqa: Y015
+
+@_typing.final
+class ExpectedRate(_message.Message):
+    """With its 95 % interval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    EXTRAPOLATED_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    low: _builtins.float
+    high: _builtins.float
+    extrapolated: _builtins.bool
+    def __init__(
+        self,
+        *,
+        value: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        extrapolated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extrapolated", b"extrapolated", "high", b"high", "low", b"low", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpectedRate: _TypeAlias = ExpectedRate  # noqa: Y015
 
 @_typing.final
 class DestroyRequest(_message.Message):
@@ -365,6 +735,9 @@ class ListHead(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
     DESTROYED_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    CALIBRATION_PART_FIELD_NUMBER: _builtins.int
+    COHORT_TO_ERASE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     sealed: _builtins.bool
     model_digest: _builtins.str
@@ -376,6 +749,9 @@ class ListHead(_message.Message):
     """How many of `removed`, from the front, are in no part any more."""
     destroyed: _builtins.bool
     """Nothing is left of it and nothing can be added."""
+    calibration_part: _builtins.str
+    cohort_to_erase: _builtins.bool
+    """A cohort that is not in force any more can still be read: as long as that is so, everything is to be sealed anew."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the sealed objects that make up this revision, in order."""
@@ -385,6 +761,10 @@ class ListHead(_message.Message):
         """Entries (16 bytes, UUID) that are no longer in force, in the order of their removal. A replica leaves them
         out at once, whatever it has loaded.
         """
+
+    @_builtins.property
+    def calibration(self) -> Global___Calibration:
+        """In force for this list, and the name of the sealed object that holds it."""
 
     def __init__(
         self,
@@ -399,12 +779,17 @@ class ListHead(_message.Message):
         removed: _abc.Iterable[_builtins.bytes] | None = ...,
         erased: _builtins.int = ...,
         destroyed: _builtins.bool = ...,
+        calibration: Global___Calibration | None = ...,
+        calibration_part: _builtins.str = ...,
+        cohort_to_erase: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_calibration", b"_calibration", "calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "digest", b"digest", "erased", b"erased", "generation", b"generation", "model_digest", b"model_digest", "parts", b"parts", "removed", b"removed", "revision", b"revision", "sealed", b"sealed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_calibration", b"_calibration", "calibration", b"calibration", "calibration_part", b"calibration_part", "cohort_to_erase", b"cohort_to_erase", "destroyed", b"destroyed", "digest", b"digest", "erased", b"erased", "generation", b"generation", "model_digest", b"model_digest", "parts", b"parts", "removed", b"removed", "revision", b"revision", "sealed", b"sealed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__calibration: _TypeAlias = _typing.Literal["calibration"]  # noqa: Y015
+    _WhichOneofArgType__calibration: _TypeAlias = _typing.Literal["_calibration", b"_calibration"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calibration) -> _WhichOneofReturnType__calibration | None: ...
 
 Global___ListHead: _TypeAlias = ListHead  # noqa: Y015
 
@@ -524,20 +909,26 @@ class SearchReply(_message.Message):
     UNCALIBRATED_FIELD_NUMBER: _builtins.int
     AGREEING_FIELD_NUMBER: _builtins.int
     SEALED_ENTRY_CARD_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_FIELD_NUMBER: _builtins.int
+    SEALED_RIVAL_CARD_FIELD_NUMBER: _builtins.int
     refused: _builtins.str
     """A reason code if this replica will not answer; then nothing else is set."""
     decision: Global___SearchReply.Decision.ValueType
     list_revision: _builtins.int
     entry_id: _builtins.str
     score: _builtins.float
-    """Cosine of the agreeing shots: the lower of the best two. Raw, never squashed."""
+    """Of the agreeing shots that are best: the lowest. A cosine or, with a calibration, a normalised one; never squashed."""
     threshold: _builtins.float
+    """That held for this entry."""
     uncalibrated: _builtins.bool
     """No calibration stands behind the threshold."""
     sealed_entry_card: _builtins.bytes
     """EntryCard of overt.api.alerts.v1 sealed to the deployment's public key, with AGREED only: ingest cannot
     read who it is.
     """
+    ambiguous: _builtins.bool
+    """With AGREED: another entry is about as like. Its card, sealed likewise."""
+    sealed_rival_card: _builtins.bytes
     @_builtins.property
     def agreeing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Indexes into probes."""
@@ -554,10 +945,12 @@ class SearchReply(_message.Message):
         uncalibrated: _builtins.bool = ...,
         agreeing: _abc.Iterable[_builtins.int] | None = ...,
         sealed_entry_card: _builtins.bytes = ...,
+        ambiguous: _builtins.bool = ...,
+        sealed_rival_card: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreeing", b"agreeing", "decision", b"decision", "entry_id", b"entry_id", "list_revision", b"list_revision", "refused", b"refused", "score", b"score", "sealed_entry_card", b"sealed_entry_card", "threshold", b"threshold", "uncalibrated", b"uncalibrated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreeing", b"agreeing", "ambiguous", b"ambiguous", "decision", b"decision", "entry_id", b"entry_id", "list_revision", b"list_revision", "refused", b"refused", "score", b"score", "sealed_entry_card", b"sealed_entry_card", "sealed_rival_card", b"sealed_rival_card", "threshold", b"threshold", "uncalibrated", b"uncalibrated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,6 +59,16 @@ class WatchlistsStub(object):
                 request_serializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.DestroyRequest.SerializeToString,
                 response_deserializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.DestroyReply.FromString,
                 _registered_method=True)
+        self.Calibrate = channel.unary_unary(
+                '/overt.api.match.v1.Watchlists/Calibrate',
+                request_serializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.CalibrateRequest.SerializeToString,
+                response_deserializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.CalibrateReply.FromString,
+                _registered_method=True)
+        self.Forecast = channel.unary_unary(
+                '/overt.api.match.v1.Watchlists/Forecast',
+                request_serializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.ForecastRequest.SerializeToString,
+                response_deserializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.ForecastReply.FromString,
+                _registered_method=True)
 
 
 class WatchlistsServicer(object):
@@ -98,6 +108,20 @@ class WatchlistsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Calibrate(self, request, context):
+        """Puts a cohort in force, or another one, while the deployment is a draft and nobody is on its list.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Forecast(self, request, context):
+        """What the calibration in force lets expect. Refused (uncalibrated) without one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WatchlistsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +149,16 @@ def add_WatchlistsServicer_to_server(servicer, server):
                     servicer.Destroy,
                     request_deserializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.DestroyRequest.FromString,
                     response_serializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.DestroyReply.SerializeToString,
+            ),
+            'Calibrate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Calibrate,
+                    request_deserializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.CalibrateRequest.FromString,
+                    response_serializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.CalibrateReply.SerializeToString,
+            ),
+            'Forecast': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forecast,
+                    request_deserializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.ForecastRequest.FromString,
+                    response_serializer=overt_dot_api_dot_match_dot_v1_dot_match__pb2.ForecastReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -262,6 +296,60 @@ class Watchlists(object):
             '/overt.api.match.v1.Watchlists/Destroy',
             overt_dot_api_dot_match_dot_v1_dot_match__pb2.DestroyRequest.SerializeToString,
             overt_dot_api_dot_match_dot_v1_dot_match__pb2.DestroyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Calibrate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/overt.api.match.v1.Watchlists/Calibrate',
+            overt_dot_api_dot_match_dot_v1_dot_match__pb2.CalibrateRequest.SerializeToString,
+            overt_dot_api_dot_match_dot_v1_dot_match__pb2.CalibrateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forecast(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/overt.api.match.v1.Watchlists/Forecast',
+            overt_dot_api_dot_match_dot_v1_dot_match__pb2.ForecastRequest.SerializeToString,
+            overt_dot_api_dot_match_dot_v1_dot_match__pb2.ForecastReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,10 @@ class WatchlistsStub:
     """Nothing can be added after; searches are answered only from a sealed list."""
     Destroy: _aio.UnaryUnaryMultiCallable[_match_pb2.DestroyRequest, _match_pb2.DestroyReply]
     """Drops it from memory and store now. (The key is destroyed by alerts.)"""
+    Calibrate: _aio.UnaryUnaryMultiCallable[_match_pb2.CalibrateRequest, _match_pb2.CalibrateReply]
+    """Puts a cohort in force, or another one, while the deployment is a draft and nobody is on its list."""
+    Forecast: _aio.UnaryUnaryMultiCallable[_match_pb2.ForecastRequest, _match_pb2.ForecastReply]
+    """What the calibration in force lets expect. Refused (uncalibrated) without one."""
 
 class WatchlistsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -63,5 +67,21 @@ class WatchlistsServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_match_pb2.DestroyRequest, _abc.Awaitable[_match_pb2.DestroyReply]],
     ) -> _abc.Awaitable[_match_pb2.DestroyReply]:
         """Drops it from memory and store now. (The key is destroyed by alerts.)"""
+
+    @_abc_1.abstractmethod
+    def Calibrate(
+        self,
+        request: _match_pb2.CalibrateRequest,
+        context: _aio.ServicerContext[_match_pb2.CalibrateRequest, _abc.Awaitable[_match_pb2.CalibrateReply]],
+    ) -> _abc.Awaitable[_match_pb2.CalibrateReply]:
+        """Puts a cohort in force, or another one, while the deployment is a draft and nobody is on its list."""
+
+    @_abc_1.abstractmethod
+    def Forecast(
+        self,
+        request: _match_pb2.ForecastRequest,
+        context: _aio.ServicerContext[_match_pb2.ForecastRequest, _abc.Awaitable[_match_pb2.ForecastReply]],
+    ) -> _abc.Awaitable[_match_pb2.ForecastReply]:
+        """What the calibration in force lets expect. Refused (uncalibrated) without one."""
 
 def add_WatchlistsServicer_to_server(servicer: WatchlistsServicer, server: _aio.Server) -> None: ...
