@@ -9,9 +9,10 @@ UNCALIBRATED = "uncalibrated"
 
 DEFAULT_THRESHOLD = 0.45
 """Raw cosine of the open pack, for as long as nothing is calibrated."""
-DEFAULT_TARGET_FPIR = 1e-2
+DEFAULT_TARGET_FPIR = 1e-3
 """What a new deployment aims at once a calibration is in force: false positive identifications for each search of
-somebody who is not listed. An alert takes two searches that agree, so it is rarer."""
+somebody who is not listed. The police's ceiling for alerts, 1 in 1,000 faces; an alert takes two searches that agree,
+so it is rarer."""
 MOST_TARGET_FPIR = 0.1
 """Beyond it every tenth passer-by reaches the threshold: nobody could check them."""
 

@@ -93,7 +93,7 @@ async def test_a_calibration_from_its_file_to_a_threshold(desk: Desk) -> None:
     assert put.status_code == 200, put.text
     told = put.json()
     assert told == await desk.calibration()
-    assert (told["uncalibrated"], told["calibration"]) == (False, "calibrated, target 1 in 100")
+    assert (told["uncalibrated"], told["calibration"]) == (False, "calibrated, target 1 in 1,000")
     digest = hashlib.sha256(COHORT).hexdigest()
     assert told["in_force"]["digest"] == digest
     assert told["in_force"]["groups"] == {"one": 500, "other": 492}
@@ -102,8 +102,8 @@ async def test_a_calibration_from_its_file_to_a_threshold(desk: Desk) -> None:
     assert put.headers["etag"] == f'"{desk.peers.deployments.stored["market"].revision}"'
     await desk.list_somebody()
     started = (await desk.start()).json()
-    assert (started["threshold"], started["under_18_threshold"], started["target_fpir"]) == (5.8, 6.5, 0.01)
-    assert (started["calibration_digest"], started["calibration"]) == (digest, "calibrated, target 1 in 100")
+    assert (started["threshold"], started["under_18_threshold"], started["target_fpir"]) == (5.8, 6.5, 0.001)
+    assert (started["calibration_digest"], started["calibration"]) == (digest, "calibrated, target 1 in 1,000")
     stored = desk.peers.deployments.stored["market"].deployment
     assert (stored.threshold, stored.under_18_threshold, stored.uncalibrated) == (5.8, 6.5, False)
     cameras = await desk.client.get(f"{desk.path}/cameras", headers=desk.peers.headers(Role.OPERATOR))
@@ -193,7 +193,7 @@ async def test_what_was_in_force_is_told_by_match_alone(desk: Desk, monkeypatch:
     stored = desk.peers.deployments.stored["market"]
     await desk.peers.deployments.replace(stored.deployment.calibrated(""), stored.revision)
     await desk.list_somebody()
-    assert (await desk.start()).json()["calibration"] == "calibrated, target 1 in 100"
+    assert (await desk.start()).json()["calibration"] == "calibrated, target 1 in 1,000"
 
 
 async def test_who_writes_at_the_same_moment_does_not_stop_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,8 +279,8 @@ async def test_a_forecast(desk: Desk) -> None:
     assert refused(await desk.forecast()) == (409, "list_empty")
     told = (await desk.forecast("footfall=1200&list_size=800")).json()
     assert (told["list_size"], told["footfall"], told["threshold"]) == (800, 1200, 5.8)
-    assert told["fpir"]["value"] == 0.01, "what the draft aims at"
-    assert told["false_alerts"] == {"value": 12.0, "low": 0.0, "high": 24.0, "extrapolated": False}
+    assert told["fpir"]["value"] == 0.001, "what the draft aims at"
+    assert told["false_alerts"] == {"value": 1.2, "low": 0.0, "high": 2.4, "extrapolated": False}
     assert told["missed"]["value"] == 0.11
     assert told["in_force"]["people"] == 992
     await desk.list_somebody()
@@ -323,7 +323,7 @@ async def test_a_stream_that_was_open_before_the_start_tells_what_holds(desk: De
     await desk.start()
     alert = an_alert(now=clock.now())
     told = await _first_alert(stream, desk.peers, alert)
-    assert '"calibration":"calibrated, target 1 in 100"' in told
+    assert '"calibration":"calibrated, target 1 in 1,000"' in told
 
 
 async def _first_alert(stream: Any, peers: FakePeers, alert: Any) -> str:

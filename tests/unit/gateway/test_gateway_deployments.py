@@ -37,7 +37,7 @@ async def test_defaults(client: httpx.AsyncClient, peers: FakePeers, clock: Fake
     made = answer.json()
     assert made["id"] == "market-day"
     assert made["state"] == "draft"
-    assert (made["threshold"], made["target_fpir"]) == (0.45, 0.01)
+    assert (made["threshold"], made["target_fpir"]) == (0.45, 0.001)
     assert (made["calibration"], made["under_18_threshold"]) == ("uncalibrated", None)
     assert made["alert_retention_seconds"] == 86_400
     assert made["cameras"] == []

@@ -491,29 +491,3 @@ async def test_what_cannot_be_foretold_is_told(world: World) -> None:
         assert await refused(replica.rpc.Forecast(request, None)) is reason
     await world.set(control.Deployment.STATE_ENDED)
     assert await refused(replica.rpc.Forecast(asking(list_size=8, score=1.0), None)) is Reason.WRONG_STATE
-
-
-# Near-duplicates
-
-
-async def test_who_may_be_listed_twice_is_told(world: World) -> None:
-    replica = await world.replica()
-    listed = unit(40, 1)
-    ids = await world.imported(replica, listed)
-    twin = like(listed[5], 0.9)
-    entries = [
-        entry(50, [unit(1, 60)[0]]),
-        entry(51, [unit(1, 61)[0], like(listed[7], 0.6, seed=8)]),
-        entry(52, [twin]),
-        entry(53, [like(twin, 0.99, seed=4)]),
-        entry(54, [like(listed[9], 0.5, seed=9)]),
-    ]
-    request = pb.ImportRequest(deployment=DEPLOYMENT, model_digest=MODEL, entries=entries)
-    reply = await replica.rpc.Import(request, None)
-    assert reply.size == 45
-    assert [(d.position, d.entry_id) for d in reply.near_duplicates] == [
-        (1, ids[7]),
-        (2, ids[5]),
-        (3, reply.entry_ids[2]),
-    ]
-    assert [round(d.cosine, 3) for d in reply.near_duplicates] == [0.6, 0.9, 0.99]

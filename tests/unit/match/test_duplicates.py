@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from overt.api.match.v1 import match_pb2 as pb
 from overt_match import wire
 from overt_match.domain import Batch, Head, joined
 from overt_match.duplicates import NEAR_DUPLICATE, near_duplicates
 from overt_match.import_entries import _compared
 from overt_match.loading import LoadedList
-from support.watchlists import entry, like, people, unit
+from support.watchlists import DEPLOYMENT, MODEL, entry, like, people, unit
 
 pytestmark = pytest.mark.unit
 
@@ -62,3 +65,26 @@ def test_who_was_removed_is_nobodys_double() -> None:
     loaded = LoadedList(head, {e.entry_id: e for e in before.entries}, parts={"g1-a": before})
     _, alike = _compared(batch(3, 1, first=70), loaded)
     assert [d.entry_id for d in alike] == [before.entries[0].entry_id, before.entries[2].entry_id]
+
+
+async def test_who_may_be_listed_twice_is_told(world: Any) -> None:
+    replica = await world.replica()
+    listed = unit(40, 1)
+    ids = await world.imported(replica, listed)
+    twin = like(listed[5], 0.9)
+    entries = [
+        entry(50, [unit(1, 60)[0]]),
+        entry(51, [unit(1, 61)[0], like(listed[7], 0.6, seed=8)]),
+        entry(52, [twin]),
+        entry(53, [like(twin, 0.99, seed=4)]),
+        entry(54, [like(listed[9], 0.5, seed=9)]),
+    ]
+    request = pb.ImportRequest(deployment=DEPLOYMENT, model_digest=MODEL, entries=entries)
+    reply = await replica.rpc.Import(request, None)
+    assert reply.size == 45
+    assert [(d.position, d.entry_id) for d in reply.near_duplicates] == [
+        (1, ids[7]),
+        (2, ids[5]),
+        (3, reply.entry_ids[2]),
+    ]
+    assert [round(d.cosine, 3) for d in reply.near_duplicates] == [0.6, 0.9, 0.99]

@@ -79,8 +79,8 @@ class AlertOut(BaseModel):
                     "score": 5.8127,
                     "threshold": 4.731902,
                     "uncalibrated": False,
-                    "calibration": "calibrated, target 1 in 100",
-                    "target_fpir": 0.01,
+                    "calibration": "calibrated, target 1 in 1,000",
+                    "target_fpir": 0.001,
                     "ambiguous": True,
                     "rival": {
                         "entry_id": "c1b7a110-8f0e-4d0e-9b7e-5a0c7c0e2f1d",

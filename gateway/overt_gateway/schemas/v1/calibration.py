@@ -71,8 +71,8 @@ class CalibrationOut(BaseModel):
                     "deployment": "high-street-1",
                     "authority": "unauthorised: development",
                     "uncalibrated": False,
-                    "calibration": "calibrated, target 1 in 100",
-                    "target_fpir": 0.01,
+                    "calibration": "calibrated, target 1 in 1,000",
+                    "target_fpir": 0.001,
                     "in_force": _COHORT,
                 }
             ]
