@@ -106,6 +106,30 @@ def test_the_planes_of_every_format_show_the_same_picture(pixel_format: str) -> 
     assert np.abs(shown - expected).mean() < 3
 
 
+@pytest.mark.parametrize("pixel_format", _FORMATS)
+@pytest.mark.parametrize("part", [(0, 0, 336, 190), (10, 20, 100, 120), (11, 21, 100, 121), (301, 161, 336, 190)])
+def test_a_part_shows_what_the_whole_shows_there(pixel_format: str, part: tuple[int, int, int, int]) -> None:
+    smooth = cv2.resize(noise(12, 9), (336, 190), interpolation=cv2.INTER_CUBIC)
+    frame = av.VideoFrame.from_ndarray(smooth, format="bgr24").reformat(format=pixel_format)
+    picture = pulled_picture(frame)
+    left, top, right, bottom = part
+    shown = picture.part(*part)
+    assert picture.sides() == (336, 190)
+    assert shown.shape == (bottom - top, right - left, 3)
+    expected = frame.to_ndarray(format="bgr24")[top:bottom, left:right].astype(int)
+    assert np.abs(shown - expected).mean() < 3
+    shown.fill(0)  # the caller's own
+    assert picture.part(*part).any()
+
+
+def test_a_part_at_an_odd_edge_and_of_a_jpeg() -> None:
+    frame = av.VideoFrame.from_ndarray(noise(120, 90), format="bgr24").reformat(101, 67, format="yuv420p")
+    assert pulled_picture(frame).part(60, 20, 101, 67).shape == (47, 41, 3)
+    pushed = pushed_picture(_jpeg(101, 67))
+    assert pushed.sides() == (101, 67)
+    assert (pushed.part(60, 20, 101, 67) == pushed.bgr()[20:67, 60:101]).all()
+
+
 def test_full_range_that_only_the_frame_knows_of_is_made_limited() -> None:
     frame = _decoded(64, 64)
     for plane, value in zip(frame.planes, (255, 128, 128), strict=True):

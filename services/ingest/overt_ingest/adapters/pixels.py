@@ -152,7 +152,7 @@ class VideoPicture:
         return self._width, self._height
 
     def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
-        """Of the planes no more is converted than that: 0.4 ms for 640 x 640, where all of 1080p takes 4 ms."""
+        """Of the planes no more is converted than that."""
         frame = self._alive()
         # Outwards to whole pixels of the colour planes, which have half as many.
         x, y, x_end, y_end = _even(left), _even(top), _even(right + 1), _even(bottom + 1)
