@@ -6,7 +6,6 @@ import pytest
 from overt.reasons import Reason
 from overt_detect.domain.best_shot import (
     BETTER_BY,
-    LOOKS_A_SECOND,
     MOST_LOOKS,
     REFRESH_S,
     SHOTS_APART_S,
@@ -122,21 +121,14 @@ def _looks(intervals: list[float]) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("rate", "most"), [(25, 1), (15, 2), (8, 3), (4, 5)])
-def test_faces_are_looked_at_closely_so_often_a_second_at_any_rate(rate: int, most: int) -> None:
-    found = _looks([1 / rate] * 30 * rate)[-10 * rate :]
-    assert sum(found) == pytest.approx(10 * LOOKS_A_SECOND, abs=most + 1)
-    assert max(found) <= most
-
-
-def test_the_first_frame_looks_at_somebody_and_none_at_more_than_all_that_are_bearable() -> None:
-    assert _looks([])[0] == 1
-    assert max(_looks([30.0] * 20)) == MOST_LOOKS
+@pytest.mark.parametrize(("rate", "each"), [(30, 1), (25, 1), (20, 1), (12.5, 2), (5, 5), (1, MOST_LOOKS)])
+def test_faces_are_looked_at_closely_so_often_a_second_at_any_rate(rate: float, each: int) -> None:
+    assert set(_looks([1 / rate] * 20)[1:]) == {each}
 
 
 def test_captures_out_of_step_do_not_make_a_frame_look_at_several() -> None:
-    assert max(_looks([0.12, -0.04, -0.04, 0.12] * 50)) == 1
+    assert set(_looks([0.12, -0.04, -0.04, 0.12] * 50)[4:]) == {1}
 
 
 def test_a_camera_whose_clock_goes_back_is_looked_at_all_the_same() -> None:
-    assert sum(_looks([0.04] * 50 + [-3600.0] + [0.04] * 100)[60:]) > 50
+    assert set(_looks([0.04] * 50 + [-3600.0] + [0.04] * 100)[1:]) == {1}
