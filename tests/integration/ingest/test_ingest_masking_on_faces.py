@@ -89,19 +89,27 @@ def _hides(pictures: Pictures, picture: NDArray[np.uint8], alerted: Box, everybo
     return places
 
 
+def _squared(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """With a grey floor, so that the scene, a square, holds all of it."""
+    height, width = picture.shape[:2]
+    floor = (90, 90, 90)
+    return np.asarray(cv2.copyMakeBorder(picture, 0, width - height, 0, 0, cv2.BORDER_CONSTANT, value=floor), np.uint8)
+
+
 async def test_of_six_people_one_is_left(engine: OnnxEngine, judge: OnnxEngine) -> None:
-    picture = group()
+    picture = _squared(group())
     everybody = _faces(engine, picture)
     assert len(everybody) == 6
     for alerted in everybody:
         neighbours = [box for box in everybody if box is not alerted]
         pictures = await check(develop(picture, alerted=alerted, others=neighbours), EngineFinder(engine))
-        _shows_one(judge, pictures)
+        # At three quarters it takes a fold of somebody's clothes for a face.
+        _shows_one(judge, pictures, smallest=1.0)
         assert _hides(pictures, picture, alerted, everybody) == 5
 
 
 async def test_a_face_that_was_missed_in_the_frame_is_found_and_blocked(engine: OnnxEngine, judge: OnnxEngine) -> None:
-    picture = group()
+    picture = _squared(group())
     everybody = _faces(engine, picture)
     alerted, missed = everybody[0], everybody[3]
     neighbours = [box for box in everybody if box not in (alerted, missed)]
