@@ -103,7 +103,7 @@ async def test_of_six_people_one_is_left(engine: OnnxEngine, judge: OnnxEngine) 
     for alerted in everybody:
         neighbours = [box for box in everybody if box is not alerted]
         pictures = await check(develop(picture, alerted=alerted, others=neighbours), EngineFinder(engine))
-        # At three quarters it takes a fold of somebody's clothes for a face.
+        # At three quarters it finds something in one of them that is none of the six.
         _shows_one(judge, pictures, smallest=1.0)
         assert _hides(pictures, picture, alerted, everybody) == 5
 

@@ -65,7 +65,7 @@ def test_set_sends_the_file_and_tells_what_it_is(run: Callable[..., Result], tmp
     assert done.exit_code == 0, done.output
     assert gateway.sent == [("high-street-1", b"a cohort")]
     assert done.output.splitlines() == [
-        "high-street-1: calibrated, target 1 in 100",
+        "high-street-1: calibrated, target 1 in 1,000",
         "cohort       992 templates of 992 people, made 2026-04-02",
         "groups       group one 498, group two 494",
         "normalised   K=50, a=1.5, b=0",
