@@ -1,8 +1,8 @@
 """The sightings of one camera: what waits for a second shot, the check of its pictures, and how it becomes evidence.
 
 A face that was missed in the frame may be found in the scene. So before anything is sealed, its pictures are shown
-to the detector once more. An alert waits for that, some 50 ms; checked while they wait for their second shot, a third
-of all pictures would be checked in vain.
+to the detector once more. An alert waits for that; checked while they wait for their second shot, the pictures of
+whoever is never confirmed would be checked in vain.
 """
 
 from __future__ import annotations

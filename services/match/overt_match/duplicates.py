@@ -12,8 +12,7 @@ from overt_match.domain import Batch, unit
 NEAR_DUPLICATE = 0.55
 """Raw cosine of two references from which on they may be of one person. Of 2.7 million pairs of two people's references
 (lfw_dev) four are that close, and they look like people with two names: at every 0.05 strangers are ten times rarer, so
-that fewer than one was to be expected (tests/integration/lab/test_forecast_on_people.py). Two pictures of one person
-are that close six times in seven."""
+that fewer than one was to be expected (tests/integration/lab/test_forecast_on_people.py)."""
 
 _PAIRS_AT_ONCE = 4_000_000
 """16 MB of cosines."""
