@@ -41,6 +41,7 @@ class Reason(StrEnum):
     INGEST_AWAY = "ingest_away"
     DEADLINE = "deadline"
     NOT_DECODED = "not_decoded"
+    TOO_OLD = "too_old"
     NO_RING = "no_ring"
     STALE_SLOT = "stale_slot"
     CAMERA_CLOSED = "camera_closed"

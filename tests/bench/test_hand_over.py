@@ -33,6 +33,7 @@ from overt_ingest.adapters.pixels import JpegPicture, VideoPicture
 from overt_ingest.domain.books import FRAME_ORDER, OpenBook
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.frame import Arrival, Frame, Picture
+from overt_ingest.turns import Turns
 from support.waiting import until
 
 pytestmark = pytest.mark.bench
@@ -83,7 +84,10 @@ async def test_round_trip(size: str) -> None:
         with _reader(folder, tokens) as pid:
             await until(lambda: (folder / "detect.sock").exists(), seconds=20)
             async with connect(f"unix:{folder}/detect.sock", token=lambda: token) as channel:
-                clients = {k: DetectClient(channel, CameraSpec("d", "c"), door if kinds[k][0] else None) for k in kinds}
+                clients = {
+                    k: DetectClient(channel, CameraSpec("d", "c"), Turns(), door if kinds[k][0] else None)
+                    for k in kinds
+                }
                 async with asyncio.TaskGroup() as group:
                     links = [group.create_task(c.run(lambda: None, lambda epoch: None)) for c in clients.values()]
                     await until(lambda: all(client.current for client in clients.values()))

@@ -72,7 +72,9 @@ class DetectApp:
         prepared, chosen = await self._pool.run(self._load)
         engine, settings = chosen.engine, self._settings
         runs = {"engine": engine.engine, "provider": engine.provider, "precision": engine.precision}
-        description = wire.description(prepared, epoch=str(uuid.uuid4()), **runs, parity=chosen.parity)
+        description = wire.description(
+            prepared, epoch=str(uuid.uuid4()), **runs, parity=chosen.parity, side_by_side=workers(settings)
+        )
 
         def begin(opening: wire.StreamOpening) -> StreamAnalysis:
             return StreamAnalysis(

@@ -149,7 +149,7 @@ class Handlers(detect_pb2_grpc.DetectServicer):
     async def _analyse(
         self, analysis: StreamAnalysis, frame: pb.FrameToAnalyse, shared: SharedPictures
     ) -> pb.AnalyseReply:
-        began = time.perf_counter()
+        asked = began = time.perf_counter()
         with span(SpanName.DETECT_ANALYSE, parent=frame.traceparent) as told:
             try:
                 shown = await self._shown(frame, shared)
@@ -157,6 +157,8 @@ class Handlers(detect_pb2_grpc.DetectServicer):
                 pending, settled = frozenset(frame.pending_tracks), frozenset(frame.settled_tracks)
 
                 def look() -> Analysis:
+                    nonlocal began
+                    began = time.perf_counter()
                     with shown as picture:
                         return analysis.analyse(picture, at=at, pending=pending, settled=settled)
 
@@ -165,7 +167,8 @@ class Handlers(detect_pb2_grpc.DetectServicer):
             except Rejected as refusal:
                 told.fail(refusal.reason)
                 reply = pb.AnalyseReply(sequence=frame.sequence, rejected=refusal.reason)
-        reply.took.CopyFrom(to_duration(timedelta(seconds=time.perf_counter() - began)))
+        reply.waited.CopyFrom(to_duration(timedelta(seconds=began - asked)))
+        reply.took.CopyFrom(to_duration(timedelta(seconds=time.perf_counter() - asked)))
         return reply
 
     async def _shown(

@@ -87,7 +87,7 @@ def quality(found: Quality) -> types_pb2.Quality:
 
 
 def description(
-    prepared: PreparedPack, *, epoch: str, engine: str, provider: str, precision: str, parity: float
+    prepared: PreparedPack, *, epoch: str, engine: str, provider: str, precision: str, parity: float, side_by_side: int
 ) -> pb.DescribeReply:
     return pb.DescribeReply(
         epoch=epoch,
@@ -98,6 +98,7 @@ def description(
         execution_provider=provider,
         precision=precision,
         parity=parity,
+        side_by_side=side_by_side,
         template_length=prepared.pack.template_length,
     )
 

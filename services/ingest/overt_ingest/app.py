@@ -32,6 +32,7 @@ from overt_ingest.handlers import Handlers
 from overt_ingest.opening import Opening
 from overt_ingest.settings import Settings
 from overt_ingest.status import StatusBoard
+from overt_ingest.turns import Turns
 
 _STATUS_EVERY_S = 1.0
 _DEPLOYMENTS_PATIENCE_S = 5.0
@@ -66,9 +67,10 @@ class RealParts:
         self.outbox = BusOutbox(bus, clock=clock)
         self.receipts = BusReceipts(bus)
         self.losses = Losses(bus)
+        self.turns = Turns()
 
     def link(self, spec: CameraSpec) -> DetectClient:
-        return DetectClient(self._detect, spec, self._door)
+        return DetectClient(self._detect, spec, self.turns, self._door)
 
     def searcher(self, spec: CameraSpec) -> BusSearcher:
         return BusSearcher(self._bus, spec)

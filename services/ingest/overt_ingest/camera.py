@@ -19,12 +19,21 @@ from overt_ingest.domain.frame import Arrival, Frame, Picture
 from overt_ingest.domain.sight import Senses
 from overt_ingest.domain.tracks import Tracks
 from overt_ingest.frame_life import CUT_SHORT, FrameLife
+from overt_ingest.turns import Turns
 
 Answer = Callable[[Fate | None, Arrival], None]
 """Told once: None as soon as a frame is analysed, whoever was in it and whatever its verdict; otherwise its fate."""
 
 _SUPERSEDED = Fate(FrameClass.SUPERSEDED)
 _NOT_DECODED = Fate(FrameClass.SUPERSEDED, Reason.NOT_DECODED)
+_TOO_OLD = Fate(FrameClass.SUPERSEDED, Reason.TOO_OLD)
+
+OLD_S = 0.2
+"""A camera that cannot keep up leaves out frames that are older than this when its turn comes: overload is to be met by
+seeing less, not later. Some sources deliver every other picture older than that, so it is no bound for one that can."""
+
+STARVED_S = 0.5
+"""A camera that has seen nothing for so long takes what it gets, however old."""
 
 LAST_FRAME_PATIENCE_S = 2.5
 """A closing camera lets its last frame end by itself this long: detect's deadline and some. Then it is cut short."""
@@ -46,6 +55,9 @@ class Camera:
         self._clock = clock
         self._may_enter = may_enter
         self._newest: Frame | None = None
+        self._behind = False
+        """Something was superseded since the last frame's life began."""
+        self._began = clock.monotonic()
         self._news = asyncio.Event()
         self._gone = asyncio.Event()
         self._visited = False
@@ -129,6 +141,7 @@ class Camera:
             fate = Fate(FrameClass.UNANALYSED, Reason.DETECT_AWAY)
         else:
             fate = _NOT_DECODED
+            self._behind = True
         arrival = Arrival(captured_at, self._clock.now(), self._clock.monotonic())
         self._enter(arrival, lambda fate: None).let_go(fate)
         if fate != _NOT_DECODED:
@@ -143,6 +156,7 @@ class Camera:
         waiting, self._newest = self._newest, frame
         if waiting is not None:
             waiting.destroy(_SUPERSEDED)
+            self._behind = True
         self._news.set()
 
     def _frame_gone(self, fate: Fate, arrival: Arrival, told: Callable[[Fate], None]) -> None:
@@ -165,18 +179,35 @@ class Camera:
         """Something changed: the link to detect, or whether another frame's life may begin."""
         self._news.set()
 
-    async def run(self, life: FrameLife) -> None:
+    async def run(self, life: FrameLife, turns: Turns) -> None:
         """Frame after frame, always the newest, until the camera is closing. Returns when all of them are gone, and
         what was to become evidence is sealed."""
         async with life.beside:
+            missed_turn = False
             while not self.closing.is_set():
                 await self._news.wait()
                 self._news.clear()
                 life.notice_detect()
                 if self._newest is None or life.full:
                     continue
-                frame, self._newest = self._newest, None
-                await life.begin(frame, at_end=self.wake)
+                await turns.take(first=missed_turn)
+                try:
+                    missed_turn = not await self._begin_newest(life)
+                finally:
+                    turns.give_back()
+
+    async def _begin_newest(self, life: FrameLife) -> bool:
+        """Returns when it is analysed; False if it was too old to be begun."""
+        frame, self._newest = self._newest, None
+        if frame is None:
+            return True  # closed meanwhile
+        now = self._clock.monotonic()
+        if self._behind and frame.arrival.lived(now).total_seconds() > OLD_S and now - self._began < STARVED_S:
+            frame.destroy(_TOO_OLD)
+            return False
+        self._behind, self._began = False, now
+        await life.begin(frame, at_end=self.wake)
+        return True
 
     def shut(self) -> None:
         """No frame enters any more; the one that waits is destroyed. Idempotent."""

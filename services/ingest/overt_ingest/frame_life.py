@@ -116,12 +116,13 @@ class FrameLife:
             return Fate(FrameClass.UNANALYSED, Reason.DETECT_AWAY)
         settled = self._tracks.settled
         began = self._clock.monotonic()
-        observe(Metric.FRAME_STALE, frame.arrival.lived(began).total_seconds() * 1e3, **self._labels)
         try:
             with span(SpanName.FRAME_ANALYSE):
                 analysis = await stream.analyse(frame, pending=self._tracks.pending, settled=settled)
         except Away as away:
             return Fate(FrameClass.UNANALYSED, away.reason)
+        stale_s = frame.arrival.lived(began).total_seconds() + analysis.waited_s
+        observe(Metric.FRAME_STALE, stale_s * 1e3, **self._labels)
         observe(Metric.FRAME_ANALYSED, (self._clock.monotonic() - began) * 1e3, **self._labels)
         if analysis.rejected:
             return Fate(FrameClass.REJECTED, analysis.rejected)

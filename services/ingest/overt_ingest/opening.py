@@ -16,6 +16,7 @@ from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.frame_life import FrameLife
 from overt_ingest.ledger_keeping import Credit, LedgerKeeping, LossBook, ReceiptStore
 from overt_ingest.ports import Detector, Outbox, Searcher, Studio
+from overt_ingest.turns import Turns
 
 log = get_logger(__name__)
 
@@ -53,6 +54,9 @@ class Parts(Protocol):
 
     @property
     def losses(self) -> LossBook: ...
+
+    @property
+    def turns(self) -> Turns: ...
 
 
 class Opening:
@@ -129,7 +133,7 @@ class Opening:
         camera, name = self.camera, f"{self.camera.spec.deployment}/{self.camera.spec.camera}"
         async with asyncio.TaskGroup() as group:
             link = group.create_task(self._link.run(self._link_changed, self._declare), name=f"{name} detect")
-            loop = group.create_task(camera.run(self._life), name=f"{name} frames")
+            loop = group.create_task(camera.run(self._life, self._parts.turns), name=f"{name} frames")
             ledger = group.create_task(self._ledger.run(), name=f"{name} ledger")
             await self._first_link()
             self.accepts = not camera.closing.is_set()

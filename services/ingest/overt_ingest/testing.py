@@ -21,6 +21,7 @@ from overt_ingest.domain.faces import Analysis, Box, FoundFace, Probe, Verdict
 from overt_ingest.domain.frame import Frame, Picture
 from overt_ingest.domain.sighting import Exhibit, Pictures
 from overt_ingest.ports import Finding, SealedEvidence
+from overt_ingest.turns import Turns
 
 
 class FakePicture:
@@ -240,6 +241,7 @@ class FakeParts:
         self.outbox = FakeOutbox()
         self.receipts = FakeReceipts()
         self.losses = FakeLosses()
+        self.turns = Turns()
         self._feed = feed
 
     def link(self, spec: CameraSpec) -> FakeDetector:

@@ -17,6 +17,7 @@ from overt.testing.rpc import Tokens
 from overt_detect.handlers import Streams
 from overt_ingest.adapters.detect import DetectClient
 from overt_ingest.domain.deployments import CameraSpec
+from overt_ingest.turns import Turns
 from support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -55,7 +56,7 @@ async def test_only_a_life_that_ended_without_a_word_is_lost(tmp_path: Path, ord
     first, second = Detect("first"), Detect("second")
     server = await serve(first)
     async with connect(address, token=lambda: tokens.of(Role.SERVICE_INGEST)) as channel:
-        clients = [DetectClient(channel, CameraSpec("dep", f"cam{number}")) for number in range(2)]
+        clients = [DetectClient(channel, CameraSpec("dep", f"cam{number}"), Turns()) for number in range(2)]
         running = [asyncio.create_task(client.run(lambda: None, died.append)) for client in clients]
         await until(lambda: all(client.current for client in clients))
         if orderly:

@@ -33,6 +33,7 @@ from overt_ingest.domain.books import FRAME_ORDER, Fate, OpenBook
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Analysis, Away
 from overt_ingest.domain.frame import Arrival, Frame
+from overt_ingest.turns import Turns
 from support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -163,7 +164,7 @@ async def link(socket: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[L
     door = RingDoor()
     await door.start(socket)
     async with serving(lambda server: add_DetectServicer_to_server(detect, server)) as served:
-        client = DetectClient(served.channel(Role.SERVICE_INGEST), CameraSpec("dep", "cam"), door)
+        client = DetectClient(served.channel(Role.SERVICE_INGEST), CameraSpec("dep", "cam"), Turns(), door)
         link = Link(detect, door, client, made, descriptors)
         running = asyncio.create_task(client.run(lambda: None, link.died.append))
         yield link

@@ -29,12 +29,12 @@ async def test_the_next_frame_is_analysed_while_the_last_one_is_judged() -> None
 
 @scene
 async def test_no_more_than_three_frames_of_a_camera_are_judged_at_a_time() -> None:
-    world = Set(analyses=[Analysis([shot(n)]) for n in range(1, 9)], match_takes=0.5)
+    world = Set(analyses=[Analysis([shot(n)]) for n in range(1, 9)], match_takes=0.3)
     async with world.camera():
         await world.push(6)
         assert [sequence for sequence, _, _ in world.asked] == [1, 2, 3]
         assert sum(picture.alive for picture in world.pictures) == 4, "and the newest waits"
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         assert [sequence for sequence, _, _ in world.asked] == [1, 2, 3, 6]
     assert world.frames.destroyed == {"no_match": 4, "superseded": 2}
 

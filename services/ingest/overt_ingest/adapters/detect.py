@@ -17,13 +17,14 @@ from overt.reasons import Reason
 from overt.ring import Lease, RingDoor
 from overt.rpc import REASON_KEY, to_overt_error
 from overt.telemetry import Metric, current_traceparent, get_logger, observe
-from overt.wire import to_timestamp
+from overt.wire import from_duration, to_timestamp
 
 from overt_ingest.adapters.pixels import off_loop, wire_picture
 from overt_ingest.adapters.ring import FrameRing
 from overt_ingest.domain.deployments import CameraSpec
 from overt_ingest.domain.faces import Analysis, Away, Box, FoundFace, known_reason
 from overt_ingest.domain.frame import Frame, Picture
+from overt_ingest.turns import Turns
 
 log = get_logger(__name__)
 
@@ -131,10 +132,12 @@ class GrpcStream:
 class DetectClient:
     """One camera's link to detect: a stream, and another one after a pause when it breaks."""
 
-    def __init__(self, channel: grpc.aio.Channel, spec: CameraSpec, door: RingDoor | None = None) -> None:
-        """`door`: where detect fetches rings; None if it is on another host."""
+    def __init__(self, channel: grpc.aio.Channel, spec: CameraSpec, turns: Turns, door: RingDoor | None = None) -> None:
+        """`turns` are told how many pictures detect looks at side by side. `door`: where detect fetches rings; None if
+        it is on another host."""
         self._stub: Any = pb_grpc.DetectStub(channel)
         self._spec = spec
+        self._turns = turns
         self._door = door
         self._slot_bytes = 0
         self._current: GrpcStream | None = None
@@ -191,6 +194,7 @@ class DetectClient:
         try:
             async with asyncio.timeout(OPENING_DEADLINE_S):
                 told = await self._stub.Describe(pb.DescribeRequest())
+                self._turns.side_by_side(told.side_by_side)
                 call = self._stub.Analyse()
                 stream = GrpcStream(call, ring, epoch=told.epoch, model_digest=told.model_digest)
                 ring.prepare(self._slot_bytes)
@@ -271,4 +275,5 @@ def _analysis(reply: pb.AnalyseReply) -> Analysis:
         ],
         ended_tracks=list(reply.ended_tracks),
         rejected=known_reason(reply.rejected) if reply.rejected else "",
+        waited_s=from_duration(reply.waited).total_seconds(),
     )

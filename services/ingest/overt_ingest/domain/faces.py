@@ -50,6 +50,8 @@ class Analysis:
     faces: Sequence[FoundFace] = ()
     ended_tracks: Sequence[int] = ()
     rejected: str = ""
+    waited_s: float = 0.0
+    """In detect, before anybody looked at it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,7 @@ class AnalyseReply(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     RING_ATTACHED_FIELD_NUMBER: _builtins.int
+    WAITED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     rejected: _builtins.str
     """A reason code if the picture could not be analysed; then nothing else is set."""
@@ -232,6 +233,10 @@ class AnalyseReply(_message.Message):
 
     @_builtins.property
     def took(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def waited(self) -> _duration_pb2.Duration:
+        """Of `took`: how long the picture waited for its turn."""
+
     def __init__(
         self,
         *,
@@ -243,10 +248,11 @@ class AnalyseReply(_message.Message):
         width: _builtins.int = ...,
         height: _builtins.int = ...,
         ring_attached: _builtins.bool = ...,
+        waited: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["took", b"took"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["took", b"took", "waited", b"waited"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_tracks", b"ended_tracks", "faces", b"faces", "height", b"height", "rejected", b"rejected", "ring_attached", b"ring_attached", "sequence", b"sequence", "took", b"took", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_tracks", b"ended_tracks", "faces", b"faces", "height", b"height", "rejected", b"rejected", "ring_attached", b"ring_attached", "sequence", b"sequence", "took", b"took", "waited", b"waited", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,6 +381,7 @@ class DescribeReply(_message.Message):
     TEMPLATE_LENGTH_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     PARITY_FIELD_NUMBER: _builtins.int
+    SIDE_BY_SIDE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     """This life of the process."""
     pack: _builtins.str
@@ -387,6 +394,8 @@ class DescribeReply(_message.Message):
     """"onnxruntime" or "openvino"."""
     parity: _builtins.float
     """The smallest cosine between templates of this precision and of f32, over the pictures checked at start."""
+    side_by_side: _builtins.int
+    """How many pictures it looks at at a time: more would only wait."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]: ...
     def __init__(
@@ -401,10 +410,11 @@ class DescribeReply(_message.Message):
         template_length: _builtins.int = ...,
         engine: _builtins.str = ...,
         parity: _builtins.float = ...,
+        side_by_side: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "epoch", b"epoch", "execution_provider", b"execution_provider", "model_digest", b"model_digest", "models", b"models", "pack", b"pack", "parity", b"parity", "precision", b"precision", "template_length", b"template_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "epoch", b"epoch", "execution_provider", b"execution_provider", "model_digest", b"model_digest", "models", b"models", "pack", b"pack", "parity", b"parity", "precision", b"precision", "side_by_side", b"side_by_side", "template_length", b"template_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
