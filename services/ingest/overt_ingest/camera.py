@@ -28,9 +28,12 @@ _SUPERSEDED = Fate(FrameClass.SUPERSEDED)
 _NOT_DECODED = Fate(FrameClass.SUPERSEDED, Reason.NOT_DECODED)
 _TOO_OLD = Fate(FrameClass.SUPERSEDED, Reason.TOO_OLD)
 
-OLD_S = 0.2
+OLD_S = 0.15
 """A camera that cannot keep up leaves out frames that are older than this when its turn comes: overload is to be met by
 seeing less, not later. Some sources deliver every other picture older than that, so it is no bound for one that can."""
+
+BEHIND_S = 0.5
+"""A camera that has left out something so lately cannot keep up."""
 
 STARVED_S = 0.5
 """A camera that has seen nothing for so long takes what it gets, however old."""
@@ -55,8 +58,8 @@ class Camera:
         self._clock = clock
         self._may_enter = may_enter
         self._newest: Frame | None = None
-        self._behind = False
-        """Something was superseded since the last frame's life began."""
+        self._behind_at = -BEHIND_S
+        """When something was superseded last, or was about to be, on the monotonic clock."""
         self._began = clock.monotonic()
         self._news = asyncio.Event()
         self._gone = asyncio.Event()
@@ -141,7 +144,7 @@ class Camera:
             fate = Fate(FrameClass.UNANALYSED, Reason.DETECT_AWAY)
         else:
             fate = _NOT_DECODED
-            self._behind = True
+            self._behind_at = self._clock.monotonic()
         arrival = Arrival(captured_at, self._clock.now(), self._clock.monotonic())
         self._enter(arrival, lambda fate: None).let_go(fate)
         if fate != _NOT_DECODED:
@@ -156,7 +159,7 @@ class Camera:
         waiting, self._newest = self._newest, frame
         if waiting is not None:
             waiting.destroy(_SUPERSEDED)
-            self._behind = True
+            self._behind_at = self._clock.monotonic()
         self._news.set()
 
     def _frame_gone(self, fate: Fate, arrival: Arrival, told: Callable[[Fate], None]) -> None:
@@ -202,10 +205,11 @@ class Camera:
         if frame is None:
             return True  # closed meanwhile
         now = self._clock.monotonic()
-        if self._behind and frame.arrival.lived(now).total_seconds() > OLD_S and now - self._began < STARVED_S:
+        old = frame.arrival.lived(now).total_seconds() > OLD_S
+        if old and now - self._behind_at < BEHIND_S and now - self._began < STARVED_S:
             frame.destroy(_TOO_OLD)
             return False
-        self._behind, self._began = False, now
+        self._began = now
         await life.begin(frame, at_end=self.wake)
         return True
 
@@ -260,8 +264,12 @@ class Visit:
     @property
     def behind(self) -> bool:
         """Another frame now would only supersede the one that waits, or nobody is there to analyse any. From any
-        thread."""
-        return self.camera._newest is not None or self.camera.senses.detect_away
+        thread. Who asks leaves frames out then."""
+        camera = self.camera
+        behind = camera._newest is not None or camera.senses.detect_away
+        if behind:
+            camera._behind_at = camera._clock.monotonic()
+        return behind
 
     def pass_over(self, *, captured_at: datetime, reason: Reason | None = None) -> None:
         """One frame that came and was not decoded: entered, and destroyed as superseded; with a `reason` it could

@@ -98,6 +98,20 @@ async def test_a_camera_that_cannot_keep_up_leaves_out_what_is_too_old() -> None
 
 
 @scene
+async def test_a_source_that_left_frames_out_cannot_keep_up_either() -> None:
+    world = Set(detect_takes=0.1)
+    async with world.camera():
+        await world.push(2, every=0.01)
+        assert world.visit.behind, "a decoder skips what it can"
+        await asyncio.sleep(0.3)
+        await world.push(1, late=0.25)
+        assert [number for number, _, _ in world.asked] == [1, 2]
+        await asyncio.sleep(0.5)
+        await world.push(1, late=0.25)
+    assert [number for number, _, _ in world.asked] == [1, 2, 4]
+
+
+@scene
 async def test_one_that_keeps_up_leaves_out_nothing_however_old() -> None:
     world = Set(detect_takes=0.1)
     async with world.camera():

@@ -14,6 +14,7 @@ from overt.api.types.v1 import types_pb2
 from overt.errors import OvertError, Rejected, Retryable
 from overt.ids import StreamId, new_stream_id
 from overt.reasons import Reason
+from overt.retention import FRAME_CAP
 from overt.ring import Lease, RingDoor
 from overt.rpc import REASON_KEY, to_overt_error
 from overt.telemetry import Metric, current_traceparent, get_logger, observe
@@ -28,7 +29,7 @@ from overt_ingest.turns import Turns
 
 log = get_logger(__name__)
 
-FRAME_DEADLINE_S = 2.0
+FRAME_DEADLINE_S = FRAME_CAP.total_seconds()
 """A frame that detect holds longer than this is given up, and with it the stream: it hangs."""
 
 OPENING_DEADLINE_S = 5.0

@@ -11,6 +11,7 @@ from overt.bus import Bus
 from overt.errors import Rejected, Retryable
 from overt.ledger import FrameClass, TrackClass
 from overt.reasons import Reason
+from overt.retention import EVIDENCE_CAP
 from overt.runtime import Clock
 from overt.subjects import EVIDENCE
 from overt.telemetry import Metric, SpanName, count, get_logger, observe, span
@@ -21,7 +22,7 @@ from overt_ingest.ports import SealedEvidence
 
 log = get_logger(__name__)
 
-LONGEST_WAIT_S = 60.0
+LONGEST_WAIT_S = EVIDENCE_CAP.total_seconds()
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 _AGAIN_FIRST_S = 0.1

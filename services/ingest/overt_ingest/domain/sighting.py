@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from overt.ledger import FrameClass, TrackClass
 from overt.limits import MAX_PROBES
 from overt.reasons import Reason
+from overt.retention import SIGHTING_CAP
 
 from overt_ingest.domain.books import Fate, Hold
 from overt_ingest.domain.faces import Box, Probe
 
-LONGEST = timedelta(seconds=1)
-"""From the capture of the first shot. The person walks on: a later shot is a new first one."""
+LONGEST = SIGHTING_CAP
+"""From the capture of the first shot."""
 
 MOST_SIGHTINGS = 16
 """Of one camera at a time: 16 x 400 kB. More candidates than that at once means that the threshold is wrong;
