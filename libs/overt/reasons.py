@@ -62,6 +62,7 @@ class Reason(StrEnum):
     CODE_INVALID = "code_invalid"
     NO_ISSUER = "no_issuer"
     NOT_ALLOWED = "not_allowed"
+    SAME_PERSON = "same_person"
     WRONG_CAMERA = "wrong_camera"
     UNKNOWN_CAMERA = "unknown_camera"
     UNKNOWN_DEPLOYMENT = "unknown_deployment"

@@ -20,6 +20,7 @@ _STATUS_OF: dict[Reason, grpc.StatusCode] = {
     Reason.TOKEN_INVALID: _Status.UNAUTHENTICATED,
     Reason.TOKEN_EXPIRED: _Status.UNAUTHENTICATED,
     Reason.NOT_ALLOWED: _Status.PERMISSION_DENIED,
+    Reason.SAME_PERSON: _Status.PERMISSION_DENIED,
     Reason.WRONG_CAMERA: _Status.PERMISSION_DENIED,
     Reason.UNKNOWN_CAMERA: _Status.NOT_FOUND,
     Reason.UNKNOWN_DEPLOYMENT: _Status.NOT_FOUND,
